@@ -1,8 +1,8 @@
-#include <cstdio>
+#include <iostream>
 
 #include "base/version.h"
 
 int main() {
-  std::printf("lictor %s\n", lictor::version().data());
+  std::cout << "lictor " << lictor::version() << "\n";
   return 0;
 }

@@ -1,5 +1,5 @@
-// The precompiled header: the standard library and what is costly to parse. Compile time only: every
-// file still includes what it uses (the lint builds without this one).
+// The precompiled header: the standard library and what is costly to parse. Compile time only:
+// every file still includes what it uses (the lint builds without this one).
 #ifndef LICTOR_PCH_H  // GCC takes no "#pragma once" here
 #define LICTOR_PCH_H
 
