@@ -1,0 +1,54 @@
+// Compiles documents to a snapshot, document by document: a bad one is quarantined and its last
+// good version stays in force (SPEC 3). Control thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+
+namespace lictor {
+
+struct Document {
+  std::string key;   // below the prefix: "gateway", "routes/users", "upstreams/web"
+  std::string text;  // JSON
+  uint64_t modify_index = 0;
+};
+
+enum class DocumentState : uint8_t { kActive, kStale, kRejected };
+std::string_view document_state_name(DocumentState state);
+
+struct DocumentStatus {
+  std::string key;
+  DocumentState state = DocumentState::kActive;
+  std::string error;    // "$.json.path: message"; empty when active
+  std::string warning;  // valid, but something a person should know
+  uint64_t modify_index = 0;
+};
+
+class Compiler {
+ public:
+  struct Outcome {
+    SnapshotPtr snapshot;                   // never null
+    std::vector<DocumentStatus> documents;  // sorted by key
+    std::vector<std::string> changed;       // keys added, changed or removed since the last call
+    std::vector<std::string>
+        newly_bad;  // keys whose error is new or other than before: log these once
+  };
+
+  Compiler();
+  ~Compiler();
+
+  // `documents` is the whole current set. The same set again gives the same snapshot object
+  // (and an empty `changed`). The revision is 1 + the last one whenever anything took effect.
+  Outcome compile(const std::vector<Document>& documents);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lictor

@@ -1,0 +1,93 @@
+// Routes and the table that finds the one for a request, by SPEC 3's total order: priority, host
+// (exact before wildcard, longest first, none last), then literal > {param} > * segment by segment,
+// then the name.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/duration.h"
+#include "filter/filter.h"
+
+namespace lictor {
+
+// Which failures of a try are tried again, as bits.
+struct RetryPolicy {
+  uint32_t attempts = 1;  // tries after the first
+  bool on_connect = true;
+  bool on_reset = false;
+  bool on_timeout = false;
+  std::vector<uint16_t> on_status;
+  Millis per_try_timeout{0};
+  std::vector<std::string> methods = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
+};
+
+struct Backend {
+  std::string service;
+  uint32_t weight = 1;
+  uint32_t upstream = 0;  // Upstream::index in the same snapshot
+};
+
+struct Route {
+  std::string name;
+  uint32_t index = 0;                // in Snapshot::routes
+  std::vector<std::string> hosts;    // lower case; "*.example.org" = wildcard; empty = any
+  std::vector<std::string> paths;    // patterns as written
+  std::vector<std::string> methods;  // empty = any; GET also takes HEAD only when listed
+  int32_t priority = 0;
+  std::vector<Backend> backends;
+  uint64_t total_weight = 0;  // of backends
+  FilterChain filters;
+  Millis timeout{15'000};  // 0 = none
+  RetryPolicy retries;
+};
+
+struct Capture {
+  std::string_view name;   // owned by the route table
+  std::string_view value;  // a part of the path that was matched
+};
+
+struct Match {
+  static constexpr size_t kMaxCaptures = 16;
+
+  const Route* route = nullptr;
+  // When no route took the request but one would have with another method: methods for Allow.
+  bool method_mismatch = false;
+  std::array<Capture, kMaxCaptures> captures;
+  size_t capture_count = 0;
+};
+
+// What a route is matched against. `host` is lower case without port; `path` normalised, without
+// query.
+struct RouteKey {
+  std::string_view method;
+  std::string_view host;
+  std::string_view path;
+};
+
+class RouteTable {
+ public:
+  RouteTable();
+  ~RouteTable();
+  RouteTable(RouteTable&&) noexcept;
+  RouteTable& operator=(RouteTable&&) noexcept;
+
+  // Routes must outlive the table (the snapshot owns both).
+  void build(const std::vector<std::shared_ptr<const Route>>& routes);
+  // Never allocates. Cost: the path's length and the candidates of that path, not the number of
+  // routes.
+  void match(const RouteKey& key, Match& match) const;
+  // The methods that routes of this host and path allow, sorted, unique: for 405's Allow. May
+  // allocate.
+  std::vector<std::string> allowed_methods(const RouteKey& key) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lictor

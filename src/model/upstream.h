@@ -1,0 +1,107 @@
+// An upstream: the policy of one service, the immutable list of its instances, and the live
+// state that outlives both. Policies and lists are replaced whole, never changed; live state is
+// keyed by instance identity (see `identity`), shared by all workers, and survives every
+// replacement.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/duration.h"
+
+namespace lictor {
+
+enum class Health : uint8_t { kPassing, kWarning, kCritical, kMaintenance };
+std::string_view health_name(Health health);  // as in /v1/upstreams
+
+// Passive health of one instance. Written on failures only; see proxy/ejection.h for the rules.
+struct InstanceState {
+  static constexpr int64_t kUntilRestored = INT64_MAX;  // ejected by an operator
+
+  std::atomic<uint32_t> consecutive_failures{0};
+  std::atomic<int64_t> ejected_until_ms{0};  // steady clock; 0 = not ejected
+  uint32_t ejections = 0;                    // in a row, guarded by UpstreamState::mutex
+  std::atomic<uint64_t> ejections_total{0};
+
+  bool ejected() const { return ejected_until_ms.load(std::memory_order_acquire) != 0; }
+};
+
+// Shared by all workers. `version` moves when the set of ejected instances does, so that each
+// balancer knows to rebuild; `next_return_ms` is the earliest end of an ejection (INT64_MAX =
+// none).
+struct UpstreamState {
+  std::mutex mutex;
+  std::atomic<uint64_t> version{0};
+  std::atomic<int64_t> next_return_ms{INT64_MAX};
+};
+
+struct Instance {
+  std::string id;       // Consul's ServiceID; the address for a static endpoint
+  std::string address;  // "10.0.0.7:80" as shown; socket_address is what is dialled
+  SocketAddress socket_address;
+  uint32_t weight = 1;  // already Weights.Passing or Weights.Warning, by health; 0 = out
+  Health health = Health::kPassing;
+  std::string node;
+  std::string datacenter;
+  std::vector<std::string> tags;
+  std::map<std::string, std::string> meta;
+  std::shared_ptr<InstanceState> state;
+
+  // By checks and weight alone (policy.health considered by the maker); ejection comes on top.
+  bool usable = true;
+  // What must be equal for pools, ejection and counters to go on: node, id and address.
+  std::string identity() const { return node + '\0' + id + '\0' + address; }
+};
+
+// `instances` are sorted by identity, which is unique within a list.
+struct InstanceList {
+  std::vector<Instance> instances;
+};
+using InstanceListPtr = std::shared_ptr<const InstanceList>;
+
+// Gives every instance its state: the one it had in `previous`, else a new one; sorts by identity
+// and drops later duplicates. `previous` may be null.
+InstanceListPtr make_instance_list(std::vector<Instance> instances, const InstanceList* previous);
+
+enum class Balance : uint8_t { kWeightedRoundRobin, kRoundRobin };
+enum class HealthFloor : uint8_t { kPassing, kWarning };
+enum class HostMode : uint8_t { kPreserve, kInstance, kLiteral };
+
+struct EjectionPolicy {
+  uint32_t consecutive_failures = 5;  // 0 = never eject
+  Millis base_time{30'000};
+  Millis max_time{300'000};
+  uint32_t max_percent = 50;
+  std::vector<uint16_t> failure_status = {500, 502, 503, 504};
+};
+
+struct Endpoint {
+  std::string address;
+  uint32_t weight = 1;
+};
+
+struct UpstreamPolicy {
+  Balance balance = Balance::kWeightedRoundRobin;
+  HealthFloor health = HealthFloor::kWarning;
+  EjectionPolicy ejection;
+  Millis connect_timeout{1'000};
+  Millis idle_timeout{60'000};
+  HostMode host = HostMode::kPreserve;
+  std::string host_literal;
+  std::vector<Endpoint> endpoints;  // not empty: static, no discovery
+};
+
+struct Upstream {
+  std::string service;
+  uint32_t index = 0;  // in Snapshot::upstreams
+  UpstreamPolicy policy;
+};
+
+}  // namespace lictor

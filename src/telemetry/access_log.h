@@ -1,0 +1,57 @@
+// The access log: one line a request, written by a thread of its own behind a bounded queue, so
+// that a slow disk drops lines (counted) and never delays a request.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace lictor {
+
+struct AccessRecord {
+  int64_t time_us = 0;  // of the request's first byte, since the epoch
+  std::string_view request_id, client_ip, user, method, host, path, query, protocol, listener;
+  uint16_t status = 0;
+  std::string_view code;  // of the gateway's own answers, else empty
+  uint64_t bytes_in = 0;  // of bodies
+  uint64_t bytes_out = 0;
+  uint64_t duration_us = 0;
+  int64_t upstream_us = -1;  // -1 = no upstream was asked
+  std::string_view route, service, instance;
+  uint32_t retries = 0;
+  std::string_view user_agent, referer, trace_id;
+};
+
+enum class AccessFormat : uint8_t { kJson, kText };
+
+// Appends one line with its '\n'. Absent (empty) values are left out. Whatever the client sent
+// can't break the line: control characters, quotes and invalid UTF-8 are escaped.
+void format_access_line(const AccessRecord& record, AccessFormat format, std::string& out);
+
+class AccessLog {
+ public:
+  struct Options {
+    std::string path = "-";  // "-" stdout, "off", or a file
+    AccessFormat format = AccessFormat::kJson;
+    double sample = 1.0;  // share of lines kept; errors (status >= 500) always are
+    size_t queue_bytes = 4 << 20;
+  };
+
+  explicit AccessLog(Options options);  // throws std::runtime_error when the file can't be opened
+  ~AccessLog();                         // writes what is queued, then ends the thread
+
+  bool enabled() const;
+  // Any thread; formats into a buffer of the calling thread, hands it over without waiting for the
+  // disk.
+  void write(const AccessRecord& record);
+  void reopen();  // SIGUSR1; any thread
+  uint64_t dropped() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lictor
