@@ -9,7 +9,8 @@ die() {
   exit 1
 }
 
-jobs=$(nproc 2>/dev/null || echo 2)
+# ccache and precompiled headers go together only with these.
+export CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # Prints the Consul binary to use: $CONSUL_BIN, else one on PATH, else the one that scripts/setup
 # fetched. Fails when there is none.
