@@ -34,7 +34,10 @@ using Problems = std::vector<Problem>;
 // ` (did you mean "x"?)` when one of `known` is close to `word`, else empty.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& known);
 // The word in quotes, escaped and cut to a length that fits a message.
-std::string quoted(std::string_view word);
+std::string in_quotes(std::string_view word);
+// The path of a member or an element of what is at `parent`.
+std::string child_path(const std::string& parent, std::string_view key);
+std::string child_path(const std::string& parent, size_t index);
 
 class JsonObject;
 
@@ -51,9 +54,10 @@ class JsonValue {
   bool is_array() const;
   // Adds a problem at this value.
   void fail(std::string message) const;
+  Problems& problems() const { return *problems_; }
 
   // Each sets `out` and returns true, or adds a problem and returns false.
-  bool read_text(std::string& out) const;
+  bool read_text(std::string& out) const;  // any string: newlines and NUL too
   bool read_flag(bool& out) const;
   bool read_whole(uint64_t& out, uint64_t least, uint64_t most) const;
   bool read_signed(int64_t& out, int64_t least, int64_t most) const;
@@ -61,8 +65,8 @@ class JsonValue {
   bool read_duration(Millis& out, Millis least, Millis most) const;
   bool read_size(uint64_t& out, uint64_t least, uint64_t most) const;
 
-  // Calls `read` when this is an object, then complains about keys it didn't ask for. False, and a
-  // problem, when it is none.
+  // Calls `read` when this is an object, then complains about keys it didn't ask for (ahead of what
+  // `read` found: a misspelt key explains the rest). False, and a problem, when it is none.
   bool read_object(const std::function<void(JsonObject&)>& read) const;
   // Calls `read` with each element of an array.
   bool read_array(size_t least, size_t most,
@@ -98,7 +102,9 @@ class JsonObject {
   // The value of a key, null values included; none when absent.
   std::optional<JsonValue> find(std::string_view key);
 
+  // Strings without control characters; `text_or_null` takes null as absent.
   bool text(std::string_view key, std::string& out);
+  bool text_or_null(std::string_view key, std::string& out);
   bool flag(std::string_view key, bool& out);
   template <class T>
   bool whole(std::string_view key, T& out, uint64_t least = 0,
@@ -122,7 +128,7 @@ class JsonObject {
     if (!found || !found->read_text(read)) return false;
     auto result = parse(std::string_view(read));
     if (!result) {
-      found->fail(quoted(read) + " is not " + std::string(what));
+      found->fail(in_quotes(read) + " is not " + std::string(what));
       return false;
     }
     out = std::move(*result);
@@ -147,13 +153,14 @@ class JsonObject {
   bool map(std::string_view key, size_t most,
            const std::function<void(const std::string&, const JsonValue&)>& read);
 
-  // Keys that a later version has: absent or null is fine, anything else is refused, never ignored.
+  // Keys that a later version has: refused when present, never ignored. With `later_or_null`
+  // null, which means "off", is fine.
   void later(std::initializer_list<std::string_view> keys);
-
-  // A problem for each key that nobody asked for. JsonValue::read_object calls it.
-  void finish();
+  void later_or_null(std::initializer_list<std::string_view> keys);
 
  private:
+  friend class JsonValue;
+  Problems unknown_keys() const;
   std::optional<size_t> choice_index(std::string_view key,
                                      const std::vector<std::string_view>& words);
 
@@ -163,6 +170,8 @@ class JsonObject {
 
 enum class JsonComments : bool { kNo, kYes };
 
+// More than anyone reads, and a bound on what a hostile document costs.
+inline constexpr size_t kMaxProblems = 100;
 inline constexpr size_t kMaxDocumentBytes = 1 << 20;
 inline constexpr size_t kMaxDocumentDepth = 32;
 inline constexpr std::string_view kNotSupported = "not supported in this version";

@@ -51,7 +51,7 @@ struct SourceConfig {
 
 struct ListenerConfig {
   std::string name = "http";
-  SocketAddress address{IpAddress(), 0};
+  SocketAddress address;
 };
 
 struct AdminConfig {
@@ -59,12 +59,12 @@ struct AdminConfig {
   std::string token_file;  // empty = no token; then the address is a loopback one
 };
 
-// Everywhere: 0 = no limit.
 struct LimitsConfig {
-  uint32_t connections = 10'000;
+  uint32_t connections = 10'000;  // of all listeners and workers together; at least 1
   uint64_t header_bytes = 64 << 10;
   uint32_t header_count = 128;
   uint64_t uri_bytes = 16 << 10;
+  // From here on 0 = no limit.
   uint64_t body_bytes = 0;
   Millis header_timeout{10'000};
   Millis idle_timeout{75'000};
@@ -87,7 +87,7 @@ struct Bootstrap {
   // None with source.directory and no "consul" key: no Consul is contacted at all.
   std::optional<ConsulConfig> consul;
   SourceConfig source;
-  std::vector<ListenerConfig> listeners;  // at least one; names are unique
+  std::vector<ListenerConfig> listeners;  // at least one; names and addresses are unique
   AdminConfig admin;
   uint32_t workers = 0;  // 0 = one per CPU the process may use
   std::vector<Cidr> trusted_proxies;
@@ -96,10 +96,11 @@ struct Bootstrap {
   DrainConfig drain;
 };
 
+// Consul's variables (CONSUL_HTTP_ADDR, ...) by name.
 using Environment = std::map<std::string, std::string, std::less<>>;
 Environment process_environment();
 
-// `text` empty = no file: the defaults and the environment.
+// `text` empty = no file: the defaults and the environment. On failure at least one problem.
 std::expected<Bootstrap, Problems> parse_bootstrap(std::string_view text,
                                                    const Environment& environment);
 
