@@ -2,7 +2,8 @@
 // that a slow disk drops lines (counted) and never delays a request.
 #pragma once
 
-#include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,25 +34,31 @@ void format_access_line(const AccessRecord& record, AccessFormat format, std::st
 class AccessLog {
  public:
   struct Options {
-    std::string path = "-";  // "-" stdout, "off", or a file
+    std::string path = "-";  // "-" stdout, "off", or a file (a FIFO too)
     AccessFormat format = AccessFormat::kJson;
-    double sample = 1.0;  // share of lines kept; errors (status >= 500) always are
-    size_t queue_bytes = 4 << 20;
+    double sample = 1.0;           // share of lines kept; errors (status >= 500) always are
+    size_t queue_bytes = 4 << 20;  // of lines that wait for the disk, about; more are dropped
+    // How long the destructor waits for a reader or disk that takes nothing.
+    std::chrono::milliseconds close_timeout{2000};
   };
 
   explicit AccessLog(Options options);  // throws std::runtime_error when the file can't be opened
-  ~AccessLog();                         // writes what is queued, then ends the thread
+  // Writes what is queued, then ends the thread; what can't be written within close_timeout is
+  // lost.
+  ~AccessLog();
 
   bool enabled() const;
   // Any thread; formats into a buffer of the calling thread, hands it over without waiting for the
-  // disk.
+  // disk. The lines of one thread stay in order.
   void write(const AccessRecord& record);
-  void reopen();  // SIGUSR1; any thread
+  // SIGUSR1; any thread. Opens the path again: every line is whole in the old file or the new one.
+  // When that fails, the old file goes on, and the gateway's log tells why.
+  void reopen();
   uint64_t dropped() const;
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // shared with the thread, which may hang in a broken disk for ever
 };
 
 }  // namespace lictor

@@ -1,19 +1,21 @@
 // The numbers of the gateway. Each worker counts into cells of its own that only it writes, with
 // plain relaxed stores (no locked instruction); a scrape on the control thread reads and sums them.
 // Looking a cell up by its labels takes a lock and may allocate: do it once a route, upstream or
-// instance, and keep the pointer. Cells of a route or instance that went are dropped at the next
-// scrape after release.
+// instance, and keep the pointer. When the last worker let go of a route, upstream or instance, the
+// next scrape shows its series a last time and drops them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "http/message.h"
@@ -40,10 +42,23 @@ class Histogram {
       500,     1'000,   2'500,   5'000,     10'000,    25'000,    50'000,     100'000,
       250'000, 500'000, 750'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000};
 
-  void observe(uint64_t us);
+  void observe(uint64_t us) {
+    buckets[bucket_of(us)].add();
+    sum_us.add(us);
+  }
 
   std::array<Counter, kBoundsUs.size() + 1> buckets;  // not cumulative; the last is +Inf
   Counter sum_us;
+
+ private:
+  // A bound belongs to its bucket ("le"). Without branches: the compiler makes a few vector
+  // instructions of the loop.
+  static size_t bucket_of(uint64_t us) {
+    const auto value = static_cast<uint32_t>(std::min<uint64_t>(us, UINT32_MAX));
+    uint32_t bucket = 0;
+    for (const uint32_t bound : kBoundsUs) bucket += value > bound ? 1 : 0;
+    return bucket;
+  }
 };
 
 enum class Outcome : uint8_t { kOk, k5xx, kConnectError, kTimeout, kReset, kProtocolError };
@@ -51,17 +66,10 @@ inline constexpr size_t kOutcomes = 6;
 std::string_view outcome_name(Outcome outcome);  // "ok", "5xx", "connect_error", ...
 
 // Of one route in one worker.
-class RouteCells {
+class alignas(64) RouteCells {
  public:
-  struct Key {
-    uint16_t listener;
-    uint16_t service;  // index + 1 in the route's list of seen services; 0 = none
-    Method method;
-    uint16_t code;
-    bool operator==(const Key&) const = default;
-  };
-
-  // By the owning worker only, when a request ends. `service` may be empty.
+  // By the owning worker only, when a request ends. `service` may be empty. Takes a lock and
+  // allocates only for the first request of its kind.
   void count(uint16_t listener, std::string_view service, Method method, uint16_t code,
              uint64_t duration_us);
   Counter total;         // requests_total of /v1/routes
@@ -69,22 +77,40 @@ class RouteCells {
 
  private:
   friend class Metrics;
+  // 64 bits, so that comparing two is one instruction.
+  struct Key {
+    uint16_t listener;
+    uint16_t service;  // index in services_
+    uint16_t method;
+    uint16_t code;  // 0 = outside 100 to 599
+    bool operator==(const Key&) const = default;
+  };
   struct Series {
     Key key;
     Counter requests;
   };
   struct Service {
     std::string name;
+    uint16_t index;
     Histogram duration;
   };
-  std::mutex mutex_;  // taken by the worker only to add a series, by the scrape to walk them
-  std::vector<std::unique_ptr<Series>> series_;
-  std::vector<std::unique_ptr<Service>> services_;
-  Series* last_ = nullptr;  // most requests are like the one before
+  static constexpr size_t kRecent = 16;
+
+  Service& service_named(std::string_view name);
+  Series& series_of(const Key& key);
+
+  std::mutex mutex_;  // taken by the worker only to add to the deques, by the scrape to walk them
+  std::deque<Series> series_;
+  std::deque<Service> services_;
+  // The worker's way around the walk over series_, by a hash of the key. A request is most often
+  // of the same kind as one of those before.
+  Service* last_service_ = nullptr;
+  std::array<Series*, kRecent> recent_{};
 };
 
-// Of one instance in one worker.
-struct InstanceCells {
+// Of one instance in one worker. Aligned as the other cells are: no two workers write to one cache
+// line.
+struct alignas(64) InstanceCells {
   std::array<Counter, kOutcomes> outcomes;
   Counter active;  // requests in flight
   Counter idle_connections;
@@ -92,7 +118,7 @@ struct InstanceCells {
 };
 
 // Of one upstream in one worker.
-struct UpstreamCells {
+struct alignas(64) UpstreamCells {
   Histogram duration;
   Counter retries_connect;
   Counter retries_reset;
@@ -102,28 +128,25 @@ struct UpstreamCells {
 };
 
 // Of one worker.
-struct WorkerCells {
+struct alignas(64) WorkerCells {
   static constexpr size_t kMaxListeners = 64;
   std::array<Counter, kMaxListeners> connections;  // open, by listener
   Counter bytes_in;
   Counter bytes_out;
 };
 
-// Control-plane numbers, written by the control thread.
-struct ControlCells {
-  Counter config_revision;  // as a gauge
-  Counter config_rejected;  // as a gauge: documents stale or rejected
-};
-
-// What the exposition needs beside the cells: the state of instances, as the control thread knows
-// it.
+// What the exposition needs beside the cells: what the control thread knows.
 struct InstanceGauge {
   std::string service;
-  std::string state;  // passing, warning, critical, maintenance, ejected
+  std::string state;  // one of kInstanceStates
   uint64_t count = 0;
 };
+// Every service has a series of each; an instance is in one of them.
+inline constexpr std::array<std::string_view, 5> kInstanceStates = {
+    "passing", "warning", "critical", "maintenance", "ejected"};
+
 struct ConsulGauge {
-  bool present = false;  // false without a Consul source
+  bool present = false;  // false without a Consul source: no lictor_consul_* series
   bool connected = false;
   double staleness_s = 0;
   std::map<std::pair<std::string, std::string>, uint64_t> queries;  // {endpoint, outcome}
@@ -133,6 +156,7 @@ struct EjectionGauge {
   std::string instance;
   uint64_t total = 0;
 };
+// Entries with the same labels are added up (instances of one id on two nodes).
 struct ScrapeInput {
   std::vector<InstanceGauge> instances;
   std::vector<EjectionGauge> ejections;
@@ -149,9 +173,9 @@ struct InstanceTotals {
   uint64_t failures = 0;
 };
 
-// Owns all cells. Lookups from any thread; each (worker, labels) pair has one cell,
-// shared_ptr-held: the worker drops its pointer when the route, upstream or instance goes, and the
-// series goes with the next scrape.
+// Owns all cells. Any thread. Each (worker, labels) pair has one cell: asking again gives the same
+// one for as long as anybody holds it or one of another worker with the same labels. The cells live
+// on after the Metrics, for a holder that is late.
 class Metrics {
  public:
   Metrics(size_t workers, std::vector<std::string> listeners);
@@ -163,7 +187,8 @@ class Metrics {
   std::shared_ptr<InstanceCells> instance(size_t worker, std::string_view service,
                                           std::string_view instance);
 
-  std::string render(const ScrapeInput& input);  // Prometheus text format 0.0.4
+  // Prometheus text format 0.0.4, UTF-8. Holds no lock that a worker waits for while it writes.
+  std::string render(const ScrapeInput& input);
   uint64_t route_total(std::string_view route) const;
   InstanceTotals instance_totals(std::string_view service, std::string_view instance) const;
 
