@@ -29,6 +29,8 @@ class Call {
   virtual const IpAddress& client_ip() const = 0;  // after trusted_proxies
   virtual std::string_view request_id() const = 0;
   virtual std::string_view route() const = 0;
+  // The backend chosen for the request; empty before one was.
+  virtual std::string_view service() const { return {}; }
   virtual std::string_view scheme() const = 0;
   virtual std::string_view capture(std::string_view name) const = 0;  // empty when absent
   virtual std::string_view user() const = 0;
@@ -50,6 +52,8 @@ class Filter {
  public:
   virtual ~Filter() = default;
   virtual std::string_view name() const = 0;
+  // True when it answers requests itself, so that a route that has it needs no service.
+  virtual bool answers() const { return false; }
   virtual Step on_request(Call& call) const = 0;
   virtual void on_response(Call&) const {}
   virtual void on_done(Call&) const {}

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/names.h"
+#include "model/names.h"
 #include "telemetry/metrics.h"
 
 extern "C" char** environ;

@@ -13,7 +13,5 @@ std::string check_name(std::string_view name);
 std::string check_service_name(std::string_view name);
 // A method token (RFC 9110, section 5.6.2), at most 32 bytes.
 std::string check_method(std::string_view method);
-// A token that can name a field.
-std::string check_field_name(std::string_view name);
 
 }  // namespace lictor

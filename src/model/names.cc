@@ -1,6 +1,8 @@
-#include "base/names.h"
+#include "model/names.h"
 
 #include <algorithm>
+
+#include "http/rules.h"
 
 namespace lictor {
 namespace {
@@ -10,11 +12,6 @@ bool is_alphanumeric(char c) {
 }
 
 bool is_name_char(char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; }
-
-bool is_token_char(char c) {
-  return is_alphanumeric(c) ||
-         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
 
 bool is_service_char(char c) { return c > ' ' && c < 0x7f && c != '/' && c != '"' && c != '\\'; }
 
@@ -39,15 +36,10 @@ std::string check_service_name(std::string_view name) {
 
 std::string check_method(std::string_view method) {
   if (method.size() > 32) return "a method has at most 32 characters";
-  if (!all(method, is_token_char)) return R"(must be a method such as "GET")";
+  if (!is_token(method)) return R"(must be a method such as "GET")";
   const bool lower =
       std::any_of(method.begin(), method.end(), [](char c) { return c >= 'a' && c <= 'z'; });
   return lower ? "methods are case-sensitive: write it in capitals" : std::string();
-}
-
-std::string check_field_name(std::string_view name) {
-  if (name.size() <= 256 && all(name, is_token_char)) return {};
-  return R"(must be a header name such as "X-Request-Id")";
 }
 
 }  // namespace lictor

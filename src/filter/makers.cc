@@ -1,0 +1,74 @@
+#include "filter/makers.h"
+
+#include <algorithm>
+#include <array>
+
+#include "http/rules.h"
+
+namespace lictor {
+namespace {
+
+struct Maker {
+  std::string_view name;
+  FilterPtr (*make)(const JsonValue&, const FilterContext&);  // null = a later version has it
+};
+
+constexpr auto kMakers = std::to_array<Maker>({
+    {"api_key", nullptr},
+    {"basic_auth", nullptr},
+    {"body_limit", nullptr},
+    {"compress", nullptr},
+    {"concurrency_limit", nullptr},
+    {"cors", nullptr},
+    {"external_auth", nullptr},
+    {"fault", nullptr},
+    {"ip_access", nullptr},
+    {"jwt", nullptr},
+    {"mirror", nullptr},
+    {"rate_limit", nullptr},
+    {"redirect", make_redirect},
+    {"request_headers", make_request_headers},
+    {"respond", make_respond},
+    {"response_headers", make_response_headers},
+    {"rewrite", make_rewrite},
+});
+
+}  // namespace
+
+FilterPtr make_filter(std::string_view name, const JsonValue& config,
+                      const FilterContext& context) {
+  const auto* found = std::find_if(kMakers.begin(), kMakers.end(),
+                                   [name](const Maker& maker) { return maker.name == name; });
+  if (found == kMakers.end()) {
+    std::vector<std::string_view> known{"use"};
+    for (const Maker& maker : kMakers) known.push_back(maker.name);
+    config.fail("unknown filter" + did_you_mean(name, known));
+    return nullptr;
+  }
+  if (found->make == nullptr) {
+    config.fail("filter " + in_quotes(name) + ": " + std::string(kNotSupported));
+    return nullptr;
+  }
+  const size_t before = config.problems().size();
+  FilterPtr filter = found->make(config, context);
+  return config.problems().size() == before ? filter : nullptr;
+}
+
+bool check_filter_field(const JsonValue& at, std::string_view name) {
+  if (!is_token(name) || name.size() > 256) {
+    at.fail(in_quotes(name) + R"( is not a header name such as "X-Request-Id")");
+    return false;
+  }
+  const FieldId id = field_id(name);
+  if (id == FieldId::kHost) {
+    at.fail(R"(Host is changed with {"rewrite": {"host": "..."}}, or with "host" of the upstream)");
+    return false;
+  }
+  if (is_hop_by_hop(id) || id == FieldId::kContentLength || id == FieldId::kExpect) {
+    at.fail(in_quotes(name) + " belongs to one connection: the gateway writes it itself");
+    return false;
+  }
+  return true;
+}
+
+}  // namespace lictor

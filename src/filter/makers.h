@@ -1,0 +1,40 @@
+// Makes filters from documents: {"respond": {"status": 503}}. One file a filter, one line in the
+// table of makers.cc; each reads its own document and reports what is wrong with it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "filter/filter.h"
+
+namespace lictor {
+
+using FilterPtr = std::shared_ptr<const Filter>;
+
+// What a filter may know of the place that it is made for.
+struct FilterContext {
+  // The captures that ${path.<name>} may use. Null = any: filters of the gateway and shared ones
+  // meet all routes.
+  const std::vector<std::string>* captures = nullptr;
+};
+
+// One filter: the member `name` of its document, with `config` as its value. Null when something is
+// wrong with it, and then a problem says what.
+FilterPtr make_filter(std::string_view name, const JsonValue& config, const FilterContext& context);
+
+// The makers.
+FilterPtr make_redirect(const JsonValue& config, const FilterContext& context);
+FilterPtr make_request_headers(const JsonValue& config, const FilterContext& context);
+FilterPtr make_respond(const JsonValue& config, const FilterContext& context);
+FilterPtr make_response_headers(const JsonValue& config, const FilterContext& context);
+FilterPtr make_rewrite(const JsonValue& config, const FilterContext& context);
+
+// What several makers share.
+// A header name that a filter may set or remove; a problem at `at` when it is none: not a token, or
+// one that frames or belongs to a connection.
+bool check_filter_field(const JsonValue& at, std::string_view name);
+
+}  // namespace lictor
