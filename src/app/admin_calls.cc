@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/duration.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -31,7 +30,7 @@ AdminResponse json_response(const Json& json, uint16_t status = 200) {
 
 AdminResponse not_found(std::string_view what, std::string_view name) {
   return admin_problem(404, "not_found", "Not Found",
-                       "no such " + std::string(what) + ": " + lictor::quoted(name));
+                       "no such " + std::string(what) + ": " + std::string(name));
 }
 
 std::string rfc3339(int64_t time_ms) {
