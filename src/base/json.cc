@@ -100,6 +100,12 @@ bool JsonValue::is_text() const { return json_->is_string(); }
 bool JsonValue::is_object() const { return json_->is_object(); }
 bool JsonValue::is_array() const { return json_->is_array(); }
 
+bool JsonValue::is_whole(uint64_t& out) const {
+  if (!json_->is_number_unsigned()) return false;
+  out = json_->get<uint64_t>();
+  return true;
+}
+
 void JsonValue::fail(std::string message) const {
   if (problems_->size() < kMaxProblems) problems_->push_back({path_, std::move(message)});
 }
@@ -123,12 +129,10 @@ bool JsonValue::read_flag(bool& out) const {
 }
 
 bool JsonValue::read_whole(uint64_t& out, uint64_t least, uint64_t most) const {
-  if (json_->is_number_unsigned()) {
-    const auto value = json_->get<uint64_t>();
-    if (value >= least && value <= most) {
-      out = value;
-      return true;
-    }
+  uint64_t value = 0;
+  if (is_whole(value) && value >= least && value <= most) {
+    out = value;
+    return true;
   }
   fail("must be a whole number " +
        range_text(std::to_string(least), std::to_string(most), most != UINT64_MAX));

@@ -52,6 +52,8 @@ class JsonValue {
   bool is_text() const;
   bool is_object() const;
   bool is_array() const;
+  // True, with its value, when this is a number without fraction and sign.
+  bool is_whole(uint64_t& out) const;
   // Adds a problem at this value.
   void fail(std::string message) const;
   Problems& problems() const { return *problems_; }

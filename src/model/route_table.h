@@ -1,6 +1,6 @@
 // Routes and the table that finds the one for a request, by SPEC 3's total order: priority, host
 // (exact before wildcard, longest first, none last), then literal > {param} > * segment by segment,
-// then the name.
+// then a route with conditions before one without, then the name.
 #pragma once
 
 #include <array>
@@ -21,6 +21,7 @@ struct RetryPolicy {
   bool on_connect = true;
   bool on_reset = false;
   bool on_timeout = false;
+  bool on_refused_stream = false;  // HTTP/2: refused before anything was done
   std::vector<uint16_t> on_status;
   Millis per_try_timeout{0};
   std::vector<std::string> methods = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
@@ -37,7 +38,7 @@ struct Route {
   uint32_t index = 0;                // in Snapshot::routes
   std::vector<std::string> hosts;    // lower case; "*.example.org" = wildcard; empty = any
   std::vector<std::string> paths;    // patterns as written
-  std::vector<std::string> methods;  // empty = any; GET also takes HEAD only when listed
+  std::vector<std::string> methods;  // empty = any; exactly those: GET doesn't bring HEAD along
   int32_t priority = 0;
   std::vector<Backend> backends;
   uint64_t total_weight = 0;  // of backends
@@ -61,8 +62,9 @@ struct Match {
   size_t capture_count = 0;
 };
 
-// What a route is matched against. `host` is lower case without port; `path` normalised, without
-// query.
+// What a route is matched against. `host` is lower case without port (normalise_host in
+// http/uri.h); `path` normalised, without query. A path that doesn't begin with '/' matches
+// nothing.
 struct RouteKey {
   std::string_view method;
   std::string_view host;

@@ -27,7 +27,8 @@ struct InstanceState {
 
   std::atomic<uint32_t> consecutive_failures{0};
   std::atomic<int64_t> ejected_until_ms{0};  // steady clock; 0 = not ejected
-  uint32_t ejections = 0;                    // in a row, guarded by UpstreamState::mutex
+  uint32_t ejections = 0;                    // in a row; guarded by UpstreamState::mutex
+  int64_t returned_ms = 0;                   // end of the last ejection; guarded likewise
   std::atomic<uint64_t> ejections_total{0};
 
   bool ejected() const { return ejected_until_ms.load(std::memory_order_acquire) != 0; }
@@ -60,14 +61,15 @@ struct Instance {
   std::string identity() const { return node + '\0' + id + '\0' + address; }
 };
 
-// `instances` are sorted by identity, which is unique within a list.
+// `instances` are sorted by identity, which is unique within a list. `state` is never null.
 struct InstanceList {
   std::vector<Instance> instances;
+  std::shared_ptr<UpstreamState> state;
 };
 using InstanceListPtr = std::shared_ptr<const InstanceList>;
 
-// Gives every instance its state: the one it had in `previous`, else a new one; sorts by identity
-// and drops later duplicates. `previous` may be null.
+// Gives the list and every instance their state: the one they had in `previous`, else a new one;
+// sorts by identity and drops later duplicates. `previous` may be null.
 InstanceListPtr make_instance_list(std::vector<Instance> instances, const InstanceList* previous);
 
 enum class Balance : uint8_t { kWeightedRoundRobin, kRoundRobin };
@@ -80,11 +82,15 @@ struct EjectionPolicy {
   Millis max_time{300'000};
   uint32_t max_percent = 50;
   std::vector<uint16_t> failure_status = {500, 502, 503, 504};
+
+  bool operator==(const EjectionPolicy&) const = default;
 };
 
 struct Endpoint {
   std::string address;
   uint32_t weight = 1;
+
+  bool operator==(const Endpoint&) const = default;
 };
 
 struct UpstreamPolicy {
@@ -96,6 +102,8 @@ struct UpstreamPolicy {
   HostMode host = HostMode::kPreserve;
   std::string host_literal;
   std::vector<Endpoint> endpoints;  // not empty: static, no discovery
+
+  bool operator==(const UpstreamPolicy&) const = default;
 };
 
 struct Upstream {

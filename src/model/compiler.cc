@@ -1,0 +1,357 @@
+// How it works: a slot for each key holds its text, what that says (`current`) and the last version
+// that was whole (`good`). A compile reads the texts that changed, links documents to each other,
+// and assembles a snapshot from the good versions; parts that stay the same stay the same objects.
+#include "model/compiler.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "model/documents.h"
+#include "model/link.h"
+
+namespace lictor {
+namespace {
+
+// A document as it is now; it is in force when it has no problems.
+struct SlotBase {
+  std::string text;
+  uint64_t modify_index = 0;
+  bool seen = false;    // in the set that is being compiled
+  Problems unreadable;  // what is wrong with the text alone
+  Problems unlinked;    // what is wrong with what it refers to
+  std::string error;    // as it was told
+
+  const Problem* problem() const {
+    if (!unreadable.empty()) return &unreadable.front();
+    return unlinked.empty() ? nullptr : &unlinked.front();
+  }
+};
+
+template <class Version>
+struct Slot : SlotBase {
+  std::shared_ptr<const Version> current;  // null when the text can't be read
+  std::shared_ptr<const Version> good;     // null when it never had a good one
+};
+
+struct RouteSlot : Slot<RouteDocument> {
+  FilterChain chain;                   // of `good`
+  std::shared_ptr<const Route> route;  // what the last snapshot has
+  std::shared_ptr<const RouteDocument> made_from;
+};
+
+struct GatewaySlot : Slot<GatewayDocument> {
+  FilterChain chain;  // of `good`
+};
+
+struct UpstreamText {
+  std::string text;
+};
+
+struct UpstreamSlot : Slot<UpstreamText> {
+  std::optional<UpstreamPolicy> policy;  // of `good` over the defaults; none = to be read again
+};
+
+using FilterDocumentSlot = Slot<Filter>;
+
+template <class S>
+using SlotMap = std::map<std::string, S, std::less<>>;
+
+Parsed<UpstreamText> read_upstream_text(std::string_view text) {
+  auto parsed = parse_upstream(text, UpstreamPolicy{});
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  return UpstreamText{std::string(text)};
+}
+
+template <class T>
+std::shared_ptr<const T> share(T value) {
+  return std::make_shared<const T>(std::move(value));
+}
+std::shared_ptr<const Filter> share(FilterPtr value) { return value; }
+
+}  // namespace
+
+std::string_view document_state_name(DocumentState state) {
+  switch (state) {
+    case DocumentState::kActive:
+      return "active";
+    case DocumentState::kStale:
+      return "stale";
+    case DocumentState::kRejected:
+      break;
+  }
+  return "rejected";
+}
+
+struct Compiler::Impl {
+  SlotMap<GatewaySlot> gateway;  // the one key is ""
+  SlotMap<RouteSlot> routes;     // by name
+  SlotMap<UpstreamSlot> upstreams;
+  SlotMap<FilterDocumentSlot> filters;
+  SlotMap<SlotBase> others;  // by key: documents of no known kind
+  UpstreamPolicy defaults;   // that upstreams[].policy was read with
+  SnapshotPtr snapshot;
+  std::map<std::string, std::string> warnings;  // by route, of `snapshot`
+
+  template <class F>
+  void for_each_kind(F f) {
+    f("gateway", gateway);
+    f("routes/", routes);
+    f("upstreams/", upstreams);
+    f("filters/", filters);
+    f("", others);
+  }
+
+  void take(const Document& document, std::vector<std::string>& changed);
+  template <class S, class Read>
+  void take_into(SlotMap<S>& slots, const std::string& name, const Document& document, Read read,
+                 std::vector<std::string>& changed);
+  void drop_unseen(std::vector<std::string>& changed);
+
+  void link_gateway(const SharedFilters& shared);
+  void link_routes(const SharedFilters& shared);
+  const UpstreamPolicy& policy_of(const std::string& service);
+  void refresh_defaults();
+
+  std::vector<std::shared_ptr<const Upstream>> assemble_upstreams();
+  std::vector<std::shared_ptr<const Route>> assemble_routes(const Snapshot& next);
+  void assemble();
+  void tell(Outcome& outcome);
+};
+
+// --- texts ---------------------------------------------------------------------------------------
+
+template <class S, class Read>
+void Compiler::Impl::take_into(SlotMap<S>& slots, const std::string& name, const Document& document,
+                               Read read, std::vector<std::string>& changed) {
+  const auto [at, added] = slots.try_emplace(name);
+  S& slot = at->second;
+  slot.seen = true;
+  slot.modify_index = document.modify_index;
+  if (!added && slot.text == document.text) return;
+  changed.push_back(document.key);
+  slot.text = document.text;
+  auto parsed = read(std::string_view(slot.text));
+  slot.unreadable = parsed ? Problems{} : std::move(parsed.error());
+  slot.unlinked.clear();
+  slot.current = parsed ? share(std::move(*parsed)) : nullptr;
+}
+
+void Compiler::Impl::take(const Document& document, std::vector<std::string>& changed) {
+  // Consul's own UI makes keys like "lictor/routes/", which are folders.
+  if (document.key.empty() || document.key.ends_with('/')) return;
+  const auto key = parse_document_key(document.key);
+  if (!key) {
+    const auto [at, added] = others.try_emplace(document.key);
+    SlotBase& slot = at->second;
+    if (added || slot.text != document.text) changed.push_back(document.key);
+    slot.seen = true;
+    slot.text = document.text;
+    slot.modify_index = document.modify_index;
+    slot.unreadable = {key.error()};
+    return;
+  }
+  const std::string& name = key->name;
+  switch (key->kind) {
+    case DocumentKind::kGateway:
+      return take_into(gateway, name, document, parse_gateway, changed);
+    case DocumentKind::kRoute:
+      return take_into(
+          routes, name, document, [&](std::string_view text) { return parse_route(name, text); },
+          changed);
+    case DocumentKind::kUpstream:
+      return take_into(upstreams, name, document, read_upstream_text, changed);
+    case DocumentKind::kFilter:
+      return take_into(filters, name, document, parse_filter, changed);
+  }
+}
+
+void Compiler::Impl::drop_unseen(std::vector<std::string>& changed) {
+  for_each_kind([&](const std::string& prefix, auto& slots) {
+    for (auto at = slots.begin(); at != slots.end();) {
+      if (std::exchange(at->second.seen, false)) {
+        ++at;
+      } else {
+        changed.push_back(prefix + at->first);
+        at = slots.erase(at);
+      }
+    }
+  });
+}
+
+// --- links ---------------------------------------------------------------------------------------
+
+namespace {
+
+// Makes the current version the good one when it links; else the good one stays, with its filters
+// as new as they can be.
+template <class S, class Link>
+void settle(S& slot, Link link) {
+  if (slot.current) {
+    auto chain = link(*slot.current);
+    if (chain) {
+      slot.unlinked.clear();
+      slot.good = slot.current;
+      slot.chain = std::move(*chain);
+      return;
+    }
+    slot.unlinked = std::move(chain.error());
+  }
+  if (!slot.good) return;
+  if (auto chain = link(*slot.good)) slot.chain = std::move(*chain);
+}
+
+}  // namespace
+
+void Compiler::Impl::link_gateway(const SharedFilters& shared) {
+  for (auto& [name, slot] : gateway) {
+    settle(slot, [&](const GatewayDocument& one) { return link_filters(one.filters, shared); });
+  }
+  refresh_defaults();
+}
+
+void Compiler::Impl::link_routes(const SharedFilters& shared) {
+  for (auto& [name, slot] : routes) {
+    settle(slot, [&](const RouteDocument& one) { return link_route(one, shared); });
+  }
+}
+
+void Compiler::Impl::refresh_defaults() {
+  UpstreamPolicy now;
+  if (!gateway.empty() && gateway.begin()->second.good) {
+    now = gateway.begin()->second.good->upstream_defaults;
+  }
+  const bool same = now == defaults;
+  defaults = std::move(now);
+  for (auto& [service, slot] : upstreams) {
+    if (slot.current && slot.good != slot.current) {
+      slot.good = slot.current;
+      slot.policy.reset();
+    }
+    if (!same) slot.policy.reset();
+  }
+}
+
+const UpstreamPolicy& Compiler::Impl::policy_of(const std::string& service) {
+  const auto found = upstreams.find(service);
+  if (found == upstreams.end() || !found->second.good) return defaults;
+  UpstreamSlot& slot = found->second;
+  if (!slot.policy) {
+    auto parsed = parse_upstream(slot.good->text, defaults);
+    slot.policy = parsed ? std::move(*parsed) : defaults;
+  }
+  return *slot.policy;
+}
+
+// --- the snapshot --------------------------------------------------------------------------------
+
+std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams() {
+  std::set<std::string_view> services;
+  for (const auto& [name, slot] : routes) {
+    if (!slot.good) continue;
+    for (const auto& backend : slot.good->route.backends) services.insert(backend.service);
+  }
+  std::vector<std::shared_ptr<const Upstream>> made;
+  made.reserve(services.size());
+  for (const auto service : services) {
+    const auto index = static_cast<uint32_t>(made.size());
+    const UpstreamPolicy& policy = policy_of(std::string(service));
+    const Upstream* before = snapshot ? snapshot->find_upstream(service) : nullptr;
+    if (before != nullptr && before->index == index && before->policy == policy) {
+      made.push_back(snapshot->upstreams[index]);
+    } else {
+      made.push_back(
+          std::make_shared<const Upstream>(Upstream{std::string(service), index, policy}));
+    }
+  }
+  return made;
+}
+
+std::vector<std::shared_ptr<const Route>> Compiler::Impl::assemble_routes(const Snapshot& next) {
+  std::vector<std::shared_ptr<const Route>> made;
+  for (auto& [name, slot] : routes) {
+    if (!slot.good) continue;
+    const auto index = static_cast<uint32_t>(made.size());
+    const auto upstream_of = [&next](const Backend& backend) {
+      return next.find_upstream(backend.service)->index;
+    };
+    const bool same =
+        slot.route && slot.made_from == slot.good && slot.route->index == index &&
+        slot.route->filters == slot.chain &&
+        std::all_of(slot.route->backends.begin(), slot.route->backends.end(),
+                    [&](const Backend& one) { return one.upstream == upstream_of(one); });
+    if (!same) {
+      auto route = std::make_shared<Route>(slot.good->route);
+      route->index = index;
+      route->filters = slot.chain;
+      for (auto& backend : route->backends) backend.upstream = upstream_of(backend);
+      slot.route = std::move(route);
+      slot.made_from = slot.good;
+    }
+    made.push_back(slot.route);
+  }
+  return made;
+}
+
+void Compiler::Impl::assemble() {
+  auto next = std::make_shared<Snapshot>();
+  next->upstreams = assemble_upstreams();
+  next->routes = assemble_routes(*next);
+  if (!gateway.empty()) next->filters = gateway.begin()->second.chain;
+  const bool same = snapshot && next->upstreams == snapshot->upstreams &&
+                    next->routes == snapshot->routes && next->filters == snapshot->filters;
+  if (same) return;
+  next->revision = snapshot ? snapshot->revision + 1 : 1;
+  next->table.build(next->routes);
+  warnings = find_ties(next->routes);
+  snapshot = std::move(next);
+}
+
+void Compiler::Impl::tell(Outcome& outcome) {
+  for_each_kind([&](const std::string& prefix, auto& slots) {
+    for (auto& [name, slot] : slots) {
+      DocumentStatus status{prefix + name, DocumentState::kActive, {}, {}, slot.modify_index};
+      if (const Problem* problem = slot.problem()) {
+        status.error = problem->to_string();
+        status.state = DocumentState::kRejected;
+        if constexpr (requires { slot.good; }) {
+          if (slot.good) status.state = DocumentState::kStale;
+        }
+      }
+      if (prefix == "routes/" && warnings.contains(name)) status.warning = warnings.at(name);
+      if (!status.error.empty() && status.error != slot.error) {
+        outcome.newly_bad.push_back(status.key);
+      }
+      slot.error = status.error;
+      outcome.documents.push_back(std::move(status));
+    }
+  });
+  std::sort(outcome.documents.begin(), outcome.documents.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
+  std::sort(outcome.changed.begin(), outcome.changed.end());
+  std::sort(outcome.newly_bad.begin(), outcome.newly_bad.end());
+}
+
+Compiler::Compiler() : impl_(std::make_unique<Impl>()) {}
+Compiler::~Compiler() = default;
+
+Compiler::Outcome Compiler::compile(const std::vector<Document>& documents) {
+  Outcome outcome;
+  for (const auto& document : documents) impl_->take(document, outcome.changed);
+  impl_->drop_unseen(outcome.changed);
+  SharedFilters shared;
+  for (auto& [name, slot] : impl_->filters) {
+    if (slot.current) slot.good = slot.current;
+    shared.emplace(name, slot.good);
+  }
+  impl_->link_gateway(shared);
+  impl_->link_routes(shared);
+  impl_->assemble();
+  impl_->tell(outcome);
+  outcome.snapshot = impl_->snapshot;
+  return outcome;
+}
+
+}  // namespace lictor

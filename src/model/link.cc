@@ -1,0 +1,88 @@
+#include "model/link.h"
+
+#include <algorithm>
+
+#include "model/path_pattern.h"
+
+namespace lictor {
+namespace {
+
+std::string missing_filter(const std::string& name, const SharedFilters& shared) {
+  if (shared.contains(name)) {
+    return "filter " + in_quotes(name) + " is not valid: see filters/" + name;
+  }
+  std::vector<std::string_view> known;
+  for (const auto& entry : shared) known.push_back(entry.first);
+  return "there is no filters/" + name + did_you_mean(name, known);
+}
+
+bool share_a_method(const Route& a, const Route& b) {
+  if (a.methods.empty() || b.methods.empty()) return true;
+  return std::any_of(a.methods.begin(), a.methods.end(), [&b](const std::string& method) {
+    return std::find(b.methods.begin(), b.methods.end(), method) != b.methods.end();
+  });
+}
+
+// What two routes have in common when nothing but the name decides between them.
+std::string tie_key(const Route& route, const std::string& host, const std::string& path) {
+  const auto pattern = parse_path_pattern(path);
+  return std::to_string(route.priority) + (route.methods.empty() ? " any " : " some ") + host +
+         " " + (pattern ? pattern->shape() : path);
+}
+
+}  // namespace
+
+Parsed<FilterChain> link_filters(const std::vector<FilterSlot>& slots,
+                                 const SharedFilters& shared) {
+  FilterChain chain;
+  Problems problems;
+  for (const auto& slot : slots) {
+    if (slot.use.empty()) {
+      chain.push_back(slot.filter);
+      continue;
+    }
+    const auto found = shared.find(slot.use);
+    if (found != shared.end() && found->second != nullptr) {
+      chain.push_back(found->second);
+    } else {
+      problems.push_back({slot.path + ".use", missing_filter(slot.use, shared)});
+    }
+  }
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return chain;
+}
+
+Parsed<FilterChain> link_route(const RouteDocument& document, const SharedFilters& shared) {
+  auto chain = link_filters(document.filters, shared);
+  if (!chain || !document.route.backends.empty()) return chain;
+  const bool answered =
+      std::any_of(chain->begin(), chain->end(), [](const auto& f) { return f->answers(); });
+  if (answered) return chain;
+  return std::unexpected(Problems{
+      {"$",
+       "leads nowhere: needs service, backends, or a filter that answers (redirect, respond)"}});
+}
+
+std::map<std::string, std::string> find_ties(
+    const std::vector<std::shared_ptr<const Route>>& routes) {
+  std::map<std::string, std::string> warnings;
+  std::map<std::string, std::vector<const Route*>> taken;
+  static const std::vector<std::string> kAnyHost{"*"};
+  for (const auto& route : routes) {
+    for (const auto& host : route->hosts.empty() ? kAnyHost : route->hosts) {
+      for (const auto& path : route->paths) {
+        auto& before = taken[tie_key(*route, host, path)];
+        for (const Route* other : before) {
+          if (other == route.get() || !share_a_method(*other, *route)) continue;
+          warnings.try_emplace(route->name, "route " + in_quotes(other->name) +
+                                                " takes the same requests (host " + host +
+                                                ", path " + path + ") and wins by its name");
+        }
+        before.push_back(route.get());
+      }
+    }
+  }
+  return warnings;
+}
+
+}  // namespace lictor

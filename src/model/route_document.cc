@@ -1,0 +1,172 @@
+// routes/<name>: {"path": "/user/*", "service": "user-service"} and all that goes with it.
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "model/documents.h"
+#include "model/names.h"
+#include "model/path_pattern.h"
+
+namespace lictor {
+namespace {
+
+constexpr size_t kMaxHosts = 64;
+constexpr size_t kMaxPaths = 64;
+constexpr size_t kMaxBackends = 64;
+constexpr size_t kMaxMethods = 32;
+constexpr uint32_t kMaxWeight = 1'000'000;
+
+// An array of strings, none twice; `parse` returns what is wrong with one, or changes it.
+template <class Parse>
+void read_names(JsonObject& object, std::string_view key, size_t most,
+                std::vector<std::string>& out, Parse parse) {
+  std::vector<std::string> read;
+  const bool found = object.array(key, 1, most, [&](const JsonValue& item) {
+    std::string text;
+    if (!item.read_text(text)) return;
+    const std::string wrong = parse(text);
+    if (!wrong.empty()) return item.fail(wrong);
+    if (std::find(read.begin(), read.end(), text) != read.end()) {
+      return item.fail(in_quotes(text) + " is listed twice");
+    }
+    read.push_back(std::move(text));
+  });
+  if (found) out = std::move(read);
+}
+
+std::string take_host(std::string& text) {
+  auto host = parse_host_pattern(text);
+  if (!host) return host.error();
+  text = std::move(*host);
+  return {};
+}
+
+// Collects what the path captures on the way.
+std::string take_path(std::string_view text, std::vector<std::string>& captures) {
+  const auto pattern = parse_path_pattern(text);
+  if (!pattern) return pattern.error();
+  const auto names = pattern->captures();
+  captures.insert(captures.end(), names.begin(), names.end());
+  return {};
+}
+
+void read_paths(JsonObject& object, std::vector<std::string>& paths,
+                std::vector<std::string>& captures) {
+  const auto take = [&](const std::string& text) { return take_path(text, captures); };
+  if (const auto path = object.find("path")) {
+    std::string text;
+    if (path->read_text(text)) {
+      const std::string wrong = take(text);
+      if (!wrong.empty()) path->fail(wrong);
+      paths = {std::move(text)};
+    }
+    if (object.has("paths")) object.fail("has path and paths: give one of them");
+  }
+  read_names(object, "paths", kMaxPaths, paths, take);
+  if (paths.empty()) paths = {"/*"};
+}
+
+void read_service(const JsonValue& at, std::string& service) {
+  if (!at.read_text(service)) return;
+  const std::string wrong = check_service_name(service);
+  if (!wrong.empty()) at.fail(wrong);
+}
+
+void read_backend(JsonObject& object, Backend& backend) {
+  if (const auto service = object.find("service")) {
+    read_service(*service, backend.service);
+  } else {
+    object.fail("service is missing");
+  }
+  object.whole("weight", backend.weight, 0, kMaxWeight);
+  object.later({"tags", "meta", "datacenter", "failover"});
+}
+
+void read_backends(JsonObject& object, Route& route) {
+  if (const auto service = object.find("service")) {
+    read_service(*service, route.backends.emplace_back().service);
+    if (object.has("backends")) object.fail("has service and backends: give one of them");
+  }
+  std::set<std::string> services;
+  const bool found = object.array("backends", 1, kMaxBackends, [&](const JsonValue& item) {
+    Backend backend;
+    if (!item.read_object([&](JsonObject& one) { read_backend(one, backend); })) return;
+    if (!services.insert(backend.service).second) {
+      item.fail("service " + in_quotes(backend.service) + " is listed twice");
+    }
+    route.backends.push_back(std::move(backend));
+  });
+  for (const auto& backend : route.backends) route.total_weight += backend.weight;
+  if (found && route.total_weight == 0) object.fail("backends", "every weight is 0");
+}
+
+// One element of retries.on: a word, or a status as a string or a number.
+void read_retry_reason(const JsonValue& item, RetryPolicy& retries) {
+  const std::vector<std::string_view> words{"connect", "reset", "timeout", "refused_stream"};
+  std::string text;
+  if (item.is_text()) item.read_text(text);
+  if (text == "connect") {
+    retries.on_connect = true;
+  } else if (text == "reset") {
+    retries.on_reset = true;
+  } else if (text == "timeout") {
+    retries.on_timeout = true;
+  } else if (text == "refused_stream") {
+    retries.on_refused_stream = true;
+  } else {
+    uint64_t status = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status);
+    const bool number = item.is_text() ? error == std::errc() && end == text.data() + text.size()
+                                       : item.is_whole(status);
+    if (number && status >= 400 && status <= 599) {
+      retries.on_status.push_back(static_cast<uint16_t>(status));
+      return;
+    }
+    item.fail(
+        R"(must be "connect", "reset", "timeout", "refused_stream" or a status from 400 to 599)" +
+        (text.empty() ? std::string() : did_you_mean(text, words)));
+  }
+}
+
+void read_retries(JsonObject& object, RetryPolicy& retries) {
+  object.whole("attempts", retries.attempts, 0, 10);
+  object.duration("per_try_timeout", retries.per_try_timeout);
+  retries.on_timeout = retries.per_try_timeout.count() > 0;
+  if (const auto on = object.find("on")) {
+    retries.on_connect = retries.on_timeout = false;
+    on->read_array(0, 64, [&](const JsonValue& item) { read_retry_reason(item, retries); });
+  }
+  read_names(object, "methods", kMaxMethods, retries.methods, check_method);
+}
+
+void read_route(JsonObject& object, RouteDocument& document) {
+  Route& route = document.route;
+  read_names(object, "hosts", kMaxHosts, route.hosts, take_host);
+  std::vector<std::string> captures;
+  read_paths(object, route.paths, captures);
+  read_names(object, "methods", kMaxMethods, route.methods, check_method);
+  if (const auto priority = object.find("priority")) {
+    int64_t value = 0;
+    priority->read_signed(value, -1'000'000, 1'000'000);
+    route.priority = static_cast<int32_t>(value);
+  }
+  read_backends(object, route);
+  read_filters(object, FilterContext{&captures}, document.filters);
+  object.duration("timeout", route.timeout);
+  object.object("retries", [&](JsonObject& retries) { read_retries(retries, route.retries); });
+  object.later({"headers", "query", "cookies"});
+}
+
+}  // namespace
+
+Parsed<RouteDocument> parse_route(std::string_view name, std::string_view text) {
+  RouteDocument document;
+  document.route.name = name;
+  Problems problems = read_json(text, JsonComments::kNo, [&](const JsonValue& root) {
+    root.read_object([&](JsonObject& object) { read_route(object, document); });
+  });
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return document;
+}
+
+}  // namespace lictor

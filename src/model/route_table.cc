@@ -1,0 +1,333 @@
+// How it works: each host pattern has a trie over path segments; a node holds the candidates that
+// end there, best first. A request visits the tries of its host (exact, wildcards longest first,
+// any host) and walks each in order of precedence: literal child, capture, "*". The first candidate
+// that takes the request is the best of its priority; since priority is above everything, the walk
+// goes on, but only into subtrees that hold a higher one (every node knows the best below it). With
+// equal priorities, the usual case, that is nowhere.
+//
+// A trie node is visited at most once, and only along the request's own segments, so the cost has a
+// bound whatever the path: the nodes whose pattern fits a beginning of it.
+#include "model/route_table.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <set>
+#include <unordered_map>
+
+#include "model/path_pattern.h"
+#include "model/segment_index.h"
+
+namespace lictor {
+namespace {
+
+constexpr uint32_t kNone = SegmentIndex::kNone;
+constexpr size_t kLongestHost = 255;
+
+struct TransparentHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+using HostMap = std::unordered_map<std::string, uint32_t, TransparentHash, std::equal_to<>>;
+
+struct Candidate {
+  const Route* route;
+  uint32_t first_name;  // of its captures, in Impl::names
+  uint32_t captures;
+};
+
+struct Range {
+  uint32_t first = 0;
+  uint32_t last = 0;
+};
+
+struct Node {
+  int32_t best_priority = std::numeric_limits<int32_t>::min();  // here or below
+  uint32_t capture = kNone;                                     // the child behind a {capture}
+  Range exact;                                                  // candidates that end here
+  Range rest;                                                   // candidates with "/*" here
+};
+
+// A node while the table is built.
+struct Draft {
+  uint32_t parent = kNone;
+  std::vector<Candidate> exact;
+  std::vector<Candidate> rest;
+};
+
+// The order among candidates of one host and one path; later conditions come in here.
+bool goes_first(const Candidate& a, const Candidate& b) {
+  if (a.route->priority != b.route->priority) return a.route->priority > b.route->priority;
+  const bool a_any = a.route->methods.empty();
+  const bool b_any = b.route->methods.empty();
+  if (a_any != b_any) return b_any;
+  return a.route->name < b.route->name;
+}
+
+bool takes_method(const Route& route, std::string_view method) {
+  return route.methods.empty() ||
+         std::find(route.methods.begin(), route.methods.end(), method) != route.methods.end();
+}
+
+// What is left of a path while it is walked. "/a/" has the segments "a" and "".
+class Rest {
+ public:
+  explicit Rest(std::string_view path) : text_(path.substr(1)) {}
+
+  bool ended() const { return ended_; }
+  std::string_view take() {
+    const size_t slash = text_.find('/');
+    const std::string_view segment = text_.substr(0, slash);
+    ended_ = slash == std::string_view::npos;
+    text_ = ended_ ? std::string_view{} : text_.substr(slash + 1);
+    return segment;
+  }
+
+ private:
+  std::string_view text_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+struct RouteTable::Impl {
+  std::vector<Node> nodes;
+  std::vector<Candidate> candidates;
+  std::vector<std::string> names;
+  SegmentIndex children;
+  HostMap hosts;
+  HostMap wildcards;  // by what is behind the "*": ".example.org"
+  uint32_t any_host = kNone;
+
+  std::vector<Draft> drafts;  // empty once built
+
+  uint32_t add_node(uint32_t parent);
+  uint32_t root_of(std::string_view host);
+  uint32_t child_of(uint32_t node, const PathPattern::Segment& segment);
+  void add(const Route& route, std::string_view host, const PathPattern& pattern);
+  Range keep(std::vector<Candidate>& list);
+  void finish();
+
+  template <class Visitor>
+  void visit_hosts(const RouteKey& key, Visitor& visitor) const;
+};
+
+// --- building ------------------------------------------------------------------------------------
+
+uint32_t RouteTable::Impl::add_node(uint32_t parent) {
+  nodes.emplace_back();
+  drafts.push_back({parent, {}, {}});
+  return static_cast<uint32_t>(nodes.size() - 1);
+}
+
+uint32_t RouteTable::Impl::root_of(std::string_view host) {
+  const bool wildcard = host.starts_with('*');
+  uint32_t& root = host.empty() ? any_host
+                   : wildcard
+                       ? wildcards.try_emplace(std::string(host.substr(1)), kNone).first->second
+                       : hosts.try_emplace(std::string(host), kNone).first->second;
+  if (root == kNone) root = add_node(kNone);
+  return root;
+}
+
+uint32_t RouteTable::Impl::child_of(uint32_t node, const PathPattern::Segment& segment) {
+  uint32_t child = segment.capture ? nodes[node].capture : children.find(node, segment.text);
+  if (child != kNone) return child;
+  child = add_node(node);
+  if (segment.capture) {
+    nodes[node].capture = child;
+  } else {
+    children.insert(node, segment.text, child);
+  }
+  return child;
+}
+
+void RouteTable::Impl::add(const Route& route, std::string_view host, const PathPattern& pattern) {
+  uint32_t node = root_of(host);
+  const auto first_name = static_cast<uint32_t>(names.size());
+  for (const auto& segment : pattern.segments) {
+    node = child_of(node, segment);
+    if (segment.capture) names.push_back(segment.text);
+  }
+  const auto captures = static_cast<uint32_t>(names.size()) - first_name;
+  auto& list = pattern.rest ? drafts[node].rest : drafts[node].exact;
+  list.push_back({&route, first_name, captures});
+}
+
+Range RouteTable::Impl::keep(std::vector<Candidate>& list) {
+  std::stable_sort(list.begin(), list.end(), goes_first);
+  const auto first = static_cast<uint32_t>(candidates.size());
+  candidates.insert(candidates.end(), list.begin(), list.end());
+  return {first, static_cast<uint32_t>(candidates.size())};
+}
+
+void RouteTable::Impl::finish() {
+  // Children come after their parent, so that backwards each node is complete when it is read.
+  for (size_t i = nodes.size(); i-- > 0;) {
+    Node& node = nodes[i];
+    node.exact = keep(drafts[i].exact);
+    node.rest = keep(drafts[i].rest);
+    for (const Range range : {node.exact, node.rest}) {
+      if (range.first == range.last) continue;
+      node.best_priority = std::max(node.best_priority, candidates[range.first].route->priority);
+    }
+    if (drafts[i].parent == kNone) continue;
+    Node& parent = nodes[drafts[i].parent];
+    parent.best_priority = std::max(parent.best_priority, node.best_priority);
+  }
+  drafts = {};
+}
+
+// --- matching ------------------------------------------------------------------------------------
+
+namespace {
+
+// Visits the candidates that fit a path in order of precedence. `Visitor::wants(priority)` says
+// whether a subtree whose best priority is that is worth a visit; `Visitor::take` gets each
+// candidate with the values of its captures.
+template <class Visitor>
+class Walk {
+ public:
+  Walk(const std::vector<Node>& nodes, const std::vector<Candidate>& candidates,
+       const SegmentIndex& children, Visitor& visitor)
+      : nodes_(nodes), candidates_(candidates), children_(children), visitor_(visitor) {}
+
+  void visit(uint32_t index, Rest rest) {
+    const Node& node = nodes_[index];
+    if (!visitor_.wants(node.best_priority)) return;
+    if (rest.ended()) {
+      take(node.exact);
+    } else {
+      visit_children(index, node, rest);
+    }
+    take(node.rest);
+  }
+
+ private:
+  void visit_children(uint32_t index, const Node& node, Rest rest) {
+    const std::string_view segment = rest.take();
+    const uint32_t literal = children_.find(index, segment);
+    if (literal != kNone) visit(literal, rest);
+    if (node.capture == kNone || segment.empty()) return;
+    values_[count_++] = segment;
+    visit(node.capture, rest);
+    --count_;
+  }
+
+  void take(Range range) {
+    for (uint32_t i = range.first; i < range.last; ++i) {
+      const Candidate& candidate = candidates_[i];
+      if (!visitor_.wants(candidate.route->priority)) return;
+      visitor_.take(candidate, values_);
+    }
+  }
+
+  const std::vector<Node>& nodes_;
+  const std::vector<Candidate>& candidates_;
+  const SegmentIndex& children_;
+  Visitor& visitor_;
+  std::array<std::string_view, Match::kMaxCaptures> values_;
+  size_t count_ = 0;
+};
+
+using Values = std::array<std::string_view, Match::kMaxCaptures>;
+
+class Finder {
+ public:
+  Finder(std::string_view method, const std::vector<std::string>& names, Match& match)
+      : method_(method), names_(names), match_(match) {}
+
+  bool wants(int32_t priority) const { return match_.route == nullptr || priority > best_; }
+  void take(const Candidate& candidate, const Values& values) {
+    if (!takes_method(*candidate.route, method_)) {
+      mismatch_ = true;
+      return;
+    }
+    best_ = candidate.route->priority;
+    match_.route = candidate.route;
+    match_.capture_count = candidate.captures;
+    for (size_t i = 0; i < candidate.captures; ++i) {
+      match_.captures[i] = {names_[candidate.first_name + i], values[i]};
+    }
+  }
+  void finish() { match_.method_mismatch = match_.route == nullptr && mismatch_; }
+
+ private:
+  std::string_view method_;
+  const std::vector<std::string>& names_;
+  Match& match_;
+  int32_t best_ = 0;
+  bool mismatch_ = false;
+};
+
+class MethodCollector {
+ public:
+  bool wants(int32_t) const { return true; }
+  void take(const Candidate& candidate, const Values&) {
+    methods.insert(candidate.route->methods.begin(), candidate.route->methods.end());
+  }
+
+  std::set<std::string> methods;
+};
+
+}  // namespace
+
+template <class Visitor>
+void RouteTable::Impl::visit_hosts(const RouteKey& key, Visitor& visitor) const {
+  if (!key.path.starts_with('/')) return;
+  const Rest rest(key.path);
+  const auto visit = [&](uint32_t root) {
+    Walk<Visitor>(nodes, candidates, children, visitor).visit(root, rest);
+  };
+  const bool named = !key.host.empty() && key.host.size() <= kLongestHost;
+  if (named && !hosts.empty()) {
+    if (const auto found = hosts.find(key.host); found != hosts.end()) visit(found->second);
+  }
+  if (named && !wildcards.empty()) {
+    // At least one label stands for the "*".
+    for (size_t dot = key.host.find('.', 1); dot != std::string_view::npos;
+         dot = key.host.find('.', dot + 1)) {
+      const auto found = wildcards.find(key.host.substr(dot));
+      if (found != wildcards.end()) visit(found->second);
+    }
+  }
+  if (any_host != kNone) visit(any_host);
+}
+
+// --- the table -----------------------------------------------------------------------------------
+
+RouteTable::RouteTable() : impl_(std::make_unique<Impl>()) {}
+RouteTable::~RouteTable() = default;
+RouteTable::RouteTable(RouteTable&&) noexcept = default;
+RouteTable& RouteTable::operator=(RouteTable&&) noexcept = default;
+
+void RouteTable::build(const std::vector<std::shared_ptr<const Route>>& routes) {
+  impl_ = std::make_unique<Impl>();
+  static const std::vector<std::string> kAnyHost{""};
+  for (const auto& route : routes) {
+    for (const auto& path : route->paths) {
+      const auto pattern = parse_path_pattern(path);
+      if (!pattern) continue;  // documents with such paths never get here
+      for (const auto& host : route->hosts.empty() ? kAnyHost : route->hosts) {
+        impl_->add(*route, host, *pattern);
+      }
+    }
+  }
+  impl_->finish();
+}
+
+void RouteTable::match(const RouteKey& key, Match& match) const {
+  match.route = nullptr;
+  match.capture_count = 0;
+  Finder finder(key.method, impl_->names, match);
+  impl_->visit_hosts(key, finder);
+  finder.finish();
+}
+
+std::vector<std::string> RouteTable::allowed_methods(const RouteKey& key) const {
+  MethodCollector collector;
+  impl_->visit_hosts(key, collector);
+  return {collector.methods.begin(), collector.methods.end()};
+}
+
+}  // namespace lictor

@@ -1,0 +1,136 @@
+// upstreams/<service>, and upstream_defaults of the gateway's document: the same keys.
+#include <set>
+
+#include "http/uri.h"
+#include "model/documents.h"
+
+namespace lictor {
+namespace {
+
+constexpr size_t kMaxEndpoints = 1024;
+constexpr uint32_t kMaxWeight = 65'535;
+
+void read_balance(JsonObject& object, Balance& balance) {
+  int choice = 0;
+  constexpr int kLater = 2;
+  const bool read = object.choice("balance", choice,
+                                  {{"weighted_round_robin", 0},
+                                   {"round_robin", 1},
+                                   {"random", kLater},
+                                   {"least_request", kLater},
+                                   {"ring_hash", kLater}});
+  if (!read) return;
+  if (choice == kLater) return object.fail("balance", std::string(kNotSupported));
+  balance = choice == 0 ? Balance::kWeightedRoundRobin : Balance::kRoundRobin;
+}
+
+void read_endpoint(JsonObject& object, Endpoint& endpoint) {
+  if (!object.has("address")) object.fail("address is missing");
+  SocketAddress address;
+  const bool read = object.parsed("address", address, SocketAddress::parse,
+                                  R"(an IP address with a port, such as "10.0.0.7:80")");
+  if (read && address.port() == 0) object.fail("address", "port 0 can't be connected to");
+  endpoint.address = address.to_string();
+  object.whole("weight", endpoint.weight, 0, kMaxWeight);
+}
+
+void read_endpoints(JsonObject& object, std::vector<Endpoint>& endpoints) {
+  std::vector<Endpoint> read;
+  std::set<std::string> addresses;
+  const bool found = object.array("endpoints", 1, kMaxEndpoints, [&](const JsonValue& item) {
+    Endpoint endpoint;
+    if (!item.read_object([&](JsonObject& one) { read_endpoint(one, endpoint); })) return;
+    if (!addresses.insert(endpoint.address).second) {
+      item.fail(endpoint.address + " is listed twice");
+    }
+    read.push_back(std::move(endpoint));
+  });
+  if (found) endpoints = std::move(read);
+}
+
+void read_ejection(JsonObject& object, EjectionPolicy& ejection) {
+  object.whole("consecutive_failures", ejection.consecutive_failures, 0, 1'000'000);
+  const bool base = object.duration("base_time", ejection.base_time, Millis{1});
+  const bool most = object.duration("max_time", ejection.max_time, Millis{1});
+  if (ejection.max_time < ejection.base_time) {
+    if (base && most) object.fail("max_time", "must not be shorter than base_time");
+    // When one of them is inherited, the one that is written here counts.
+    if (most) {
+      ejection.base_time = ejection.max_time;
+    } else {
+      ejection.max_time = ejection.base_time;
+    }
+  }
+  object.whole("max_percent", ejection.max_percent, 0, 100);
+  read_statuses(object, "failure_status", 400, ejection.failure_status);
+}
+
+void read_host(JsonObject& object, UpstreamPolicy& policy) {
+  std::string text;
+  if (!object.text("host", text)) return;
+  policy.host_literal.clear();
+  if (text == "preserve") {
+    policy.host = HostMode::kPreserve;
+  } else if (text == "instance") {
+    policy.host = HostMode::kInstance;
+  } else {
+    policy.host = HostMode::kLiteral;
+    const std::string hint = did_you_mean(text, {"preserve", "instance"});
+    if (!valid_authority(text) || !hint.empty()) {
+      object.fail("host", in_quotes(text) +
+                              R"( is not "preserve", "instance" or a host such as "example.com")" +
+                              hint);
+    }
+    policy.host_literal = std::move(text);
+  }
+}
+
+// Keys whose only value in this version is the one that means "off".
+void read_off_switches(JsonObject& object) {
+  int protocol = 1;
+  if (object.choice("protocol", protocol, {{"http1", 1}, {"http2", 2}}) && protocol == 2) {
+    object.fail("protocol", std::string(kNotSupported));
+  }
+  bool connect = false;
+  if (object.flag("connect", connect) && connect) {
+    object.fail("connect", std::string(kNotSupported));
+  }
+  object.later_or_null({"tls"});
+}
+
+}  // namespace
+
+void read_statuses(JsonObject& object, std::string_view key, uint16_t least,
+                   std::vector<uint16_t>& out) {
+  std::vector<uint16_t> read;
+  const bool found = object.array(key, 0, 100, [&](const JsonValue& item) {
+    uint64_t status = 0;
+    if (item.read_whole(status, least, 599)) read.push_back(static_cast<uint16_t>(status));
+  });
+  if (found) out = std::move(read);
+}
+
+void read_upstream(JsonObject& object, UpstreamPolicy& policy) {
+  read_balance(object, policy.balance);
+  read_endpoints(object, policy.endpoints);
+  object.choice("health", policy.health,
+                {{"passing", HealthFloor::kPassing}, {"warning", HealthFloor::kWarning}});
+  object.object("ejection", [&](JsonObject& one) { read_ejection(one, policy.ejection); });
+  object.duration("connect_timeout", policy.connect_timeout);
+  object.duration("idle_timeout", policy.idle_timeout);
+  read_host(object, policy);
+  read_off_switches(object);
+  object.later({"hash_on", "panic_percent", "slow_start", "max_connections", "max_pending",
+                "max_requests", "retry_budget_percent"});
+}
+
+Parsed<UpstreamPolicy> parse_upstream(std::string_view text, const UpstreamPolicy& defaults) {
+  UpstreamPolicy policy = defaults;
+  Problems problems = read_json(text, JsonComments::kNo, [&](const JsonValue& root) {
+    root.read_object([&](JsonObject& object) { read_upstream(object, policy); });
+  });
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return policy;
+}
+
+}  // namespace lictor
