@@ -63,7 +63,9 @@ void read_paths(JsonObject& object, std::vector<std::string>& paths,
     if (object.has("paths")) object.fail("has path and paths: give one of them");
   }
   read_names(object, "paths", kMaxPaths, paths, take);
-  if (paths.empty()) paths = {"/*"};
+  if (!object.has("path") && !object.has("paths")) {
+    object.fail(R"(path is missing ("/*" takes every path))");
+  }
 }
 
 void read_service(const JsonValue& at, std::string& service) {
