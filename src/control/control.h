@@ -4,7 +4,8 @@
 //
 // What the user is told, and in which order, always from a loop callback and never from inside
 // start() or a getter:
-//   on_instances(service)  each time the instances of a service change, and that service alone. When
+//   on_instances(service)  each time the instances of a service change, and that service alone.
+//   When
 //                          known, before the on_snapshot that first references the service.
 //   on_snapshot            each time another configuration is in force, the first one included.
 //   on_ready_change        once, when ready() becomes true; it never goes back.
@@ -35,9 +36,9 @@ struct ConsulStatus {
   std::string address;
   bool connected = false;     // no watch is failing for the agent's sake
   bool known_leader = false;  // as the last answer said
-  double staleness_s = 0;     // age of the oldest knowledge that can't be confirmed; 0 = all current
-  uint64_t queries = 0;       // asked since the start
-  uint64_t connections = 0;   // open to the agent now
+  double staleness_s = 0;    // age of the oldest knowledge that can't be confirmed; 0 = all current
+  uint64_t queries = 0;      // asked since the start
+  uint64_t connections = 0;  // open to the agent now
   uint64_t errors_total = 0;  // queries without a usable answer
   std::string last_error;     // "kv lictor: HTTP 500: No cluster leader"; empty = none yet
   std::map<std::pair<std::string, std::string>, uint64_t> by_outcome;  // {endpoint, outcome}

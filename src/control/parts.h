@@ -1,0 +1,21 @@
+// What the control plane takes from outside: time, HTTP, names, folders. The running gateway's come
+// from libuv and libcurl; tests bring their own.
+#pragma once
+
+#include <memory>
+
+#include "control/directory_source.h"
+#include "control/fetcher.h"
+#include "control/resolver.h"
+#include "control/scheduler.h"
+
+namespace lictor {
+
+struct ControlParts {
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<Fetcher> fetcher;  // null without a Consul
+  Resolver::Lookup lookup;
+  DirectorySource::WatchFolder watch_folder;
+};
+
+}  // namespace lictor

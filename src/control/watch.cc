@@ -1,0 +1,177 @@
+#include "control/watch.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lictor {
+
+Watch::Watch(Agent& agent, Options options, Sink sink)
+    : agent_(agent),
+      options_(std::move(options)),
+      sink_(std::move(sink)),
+      timer_(agent.scheduler.timer([this] { on_timer(); })) {}
+
+Watch::~Watch() {
+  fetch_.reset();
+  agent_.budget.leave(this);
+  agent_.monitor.gone(this);
+}
+
+void Watch::start() {
+  if (state_ != State::kStopped) return;
+  agent_.budget.join(this);
+  enqueue();
+}
+
+void Watch::enqueue() {
+  state_ = State::kQueued;
+  if (agent_.budget.take(this, index_ == 0)) on_slot();
+}
+
+void Watch::on_slot() {
+  state_ = State::kAsking;
+  asked_at_ = agent_.scheduler.now();
+  asked_index_ = index_;
+  asked_long_ = index_ != 0 && !agent_.budget.crowded();
+  ConsulQuery query = options_.query;
+  query.index = index_;
+  const Millis wait = nominal_wait();
+  // Up to an eighth less, so that queries that began together don't end together.
+  query.wait = wait - Millis(static_cast<int64_t>(static_cast<double>(wait.count()) / 8 *
+                                                  agent_.scheduler.random()));
+  // The agent itself adds up to a sixteenth to what it is asked.
+  timer_->start(index_ == 0 ? kGrace : wait + wait / 16 + kGrace);
+  fetch_ = agent_.consul.ask(query, [this](const ConsulAnswer& answer) { on_answer(answer); });
+}
+
+Millis Watch::nominal_wait() const {
+  const Millis wait = agent_.consul.config().wait;
+  return agent_.budget.crowded() ? std::min(wait, agent_.budget.turn_wait()) : wait;
+}
+
+void Watch::on_crowded() {
+  if (state_ != State::kAsking || !asked_long_) return;
+  end_query();
+  enqueue();
+}
+
+void Watch::end_query() {
+  timer_->stop();
+  fetch_.reset();
+  state_ = State::kStopped;
+  agent_.budget.release(this);
+}
+
+void Watch::on_timer() {
+  if (state_ == State::kPausing) {
+    enqueue();
+  } else if (state_ == State::kAsking) {
+    end_query();
+    fail(QueryOutcome::kTimeout, ConsulMonitor::Fault::kAgent,
+         "no answer within " + format_duration(agent_.scheduler.now() - asked_at_));
+  }
+}
+
+void Watch::on_answer(const ConsulAnswer& answer) {
+  end_query();
+  judge(answer);
+}
+
+void Watch::judge(const ConsulAnswer& answer) {
+  using Fault = ConsulMonitor::Fault;
+  if (answer.status != 0) agent_.monitor.leader(answer.known_leader);
+  if (!answer.error.empty() || (answer.status == 404 && !options_.absent_is_empty)) {
+    fail_by_status(answer);
+    return;
+  }
+  if (!answer.index) {
+    fail(QueryOutcome::kMalformed, Fault::kQuery, "no X-Consul-Index: not an answer of Consul's");
+    return;
+  }
+  const Millis now = agent_.scheduler.now();
+  const bool backwards = *answer.index < last_index_;
+  if (backwards && !settle_until_) settle_until_ = now + kSettle;
+
+  const size_t hash = std::hash<std::string>()(answer.body) ^ static_cast<size_t>(answer.status);
+  if (applied_hash_ == hash) {
+    accept(answer, false, hash, backwards);
+    return;
+  }
+  const bool settled = !settle_until_ || now >= *settle_until_;
+  const Verdict verdict = sink_(answer, answer.known_leader && settled);
+  switch (verdict.kind) {
+    case Verdict::kMalformed:
+      fail(QueryOutcome::kMalformed, Fault::kQuery, "malformed answer: " + verdict.error);
+      break;
+    case Verdict::kHeld:
+      hold(answer, verdict.error);
+      break;
+    case Verdict::kChanged:
+    case Verdict::kSame:
+      accept(answer, verdict.kind == Verdict::kChanged, hash, backwards);
+      break;
+  }
+}
+
+void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash, bool backwards) {
+  agent_.consul.count(options_.query.endpoint, QueryOutcome::kOk);
+  agent_.monitor.succeeded(this, options_.name, answer);
+  applied_hash_ = hash;
+  last_index_ = *answer.index;
+  index_ = backwards ? 0 : last_index_;
+  settle_until_.reset();
+  faults_ = held_ = 0;
+  noise_ = changed || last_index_ == asked_index_ ? 0 : noise_ + 1;
+  const Millis spacing = noise_ < kQuietAfter ? kSpacing : kQuietSpacing;
+  pause(asked_at_ + spacing - agent_.scheduler.now());
+}
+
+void Watch::hold(const ConsulAnswer& answer, const std::string& what) {
+  agent_.consul.count(options_.query.endpoint, QueryOutcome::kHeld);
+  const char* why = answer.known_leader ? "the index went backwards" : "no known leader";
+  agent_.monitor.failed(this, options_.name, ConsulMonitor::Fault::kQuery,
+                        std::string("answer held: ") + why + ", and " + what);
+  index_ = 0;
+  faults_ = 0;
+  pause(++held_ < kHeldOften ? kHeldPause : kHeldLongPause);
+}
+
+void Watch::fail_by_status(const ConsulAnswer& answer) {
+  using Fault = ConsulMonitor::Fault;
+  const int status = answer.status;
+  const std::string error = answer.error.empty() ? "HTTP 404" : answer.error;
+  if (status == 0) {
+    fail(answer.timed_out ? QueryOutcome::kTimeout : QueryOutcome::kError, Fault::kAgent, error);
+  } else if (status == 429) {
+    fail(QueryOutcome::k4xx, Fault::kAgent, error);
+  } else if (status >= 400 && status < 500) {
+    fail(QueryOutcome::k4xx, Fault::kQuery, error);
+  } else if (status >= 500) {
+    fail(QueryOutcome::k5xx, Fault::kAgent, error);
+  } else {
+    fail(QueryOutcome::kMalformed, Fault::kQuery, error);
+  }
+}
+
+void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::string& error) {
+  agent_.consul.count(options_.query.endpoint, outcome);
+  agent_.monitor.failed(this, options_.name, fault, error);
+  index_ = 0;
+  held_ = 0;
+  const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
+  pause(backoff(refused ? kRefusedCap : kBackoffCap));
+}
+
+Millis Watch::backoff(Millis cap) {
+  const uint32_t doublings = std::min<uint32_t>(faults_++, 10);
+  const Millis full = std::min(cap, kBackoffBase * (1 << doublings));
+  const double share = 0.5 + 0.5 * agent_.scheduler.random();
+  return Millis(static_cast<int64_t>(static_cast<double>(full.count()) * share));
+}
+
+void Watch::pause(Millis delay) {
+  state_ = State::kPausing;
+  timer_->start(std::max(delay, Millis(0)));
+}
+
+}  // namespace lictor

@@ -1,0 +1,103 @@
+// One blocking query, kept up for ever: asks, judges the answer, hands it on when it is good and
+// new, asks again. Time, chance and transport come from outside (see Agent), so every rule here is
+// tested with a manual clock.
+//
+// The rules, in the order in which an answer meets them:
+//   1. Not whole, not 200, without an index, or not understood by the sink: a fault. Nothing is
+//      changed; the next query is a plain one (no index: an agent that lost its state would keep a
+//      query with an old index waiting), after a backoff that never gives up.
+//   2. Content as last time: nothing is changed, however the index moved.
+//   3. No known leader, or an index that went backwards within the last kSettle: the sink is told
+//      that the answer may add but not take away; if it would, it is held, and asked again.
+//   4. The sink takes it. The next query has the answer's index, or none when the index went
+//      backwards.
+// Queries start at least kSpacing apart (less than 20 a second), and kQuietSpacing when the index
+// keeps moving without a change. One that is not answered in time is given up and asked again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/agent.h"
+
+namespace lictor {
+
+class Watch final : private QueryBudget::Member {
+ public:
+  static constexpr Millis kSpacing{55};
+  static constexpr Millis kQuietSpacing{250};
+  static constexpr uint32_t kQuietAfter = 20;  // answers in a row
+  // A change must be seen within 2 s of a fault's end: the cap, a query and the publisher's quiet
+  // time stay below that.
+  static constexpr Millis kBackoffBase{100};
+  static constexpr Millis kBackoffCap{1'250};
+  static constexpr Millis kRefusedCap{10'000};  // a 4xx won't pass by itself
+  static constexpr Millis kHeldPause{250};
+  static constexpr Millis kHeldLongPause{1'000};
+  static constexpr uint32_t kHeldOften = 8;
+  static constexpr Millis kSettle{1'000};
+  static constexpr Millis kGrace{10'000};  // beyond wait x 17/16
+
+  struct Verdict {
+    enum Kind : uint8_t { kChanged, kSame, kHeld, kMalformed };
+    Kind kind = kSame;
+    std::string error;  // of kMalformed: where and what; of kHeld: what would have gone
+  };
+  // `may_remove` false: take the answer only if it takes nothing away. Must not destroy the watch.
+  using Sink = std::function<Verdict(const ConsulAnswer& answer, bool may_remove)>;
+
+  struct Options {
+    std::string name;  // in messages: "service web"
+    ConsulQuery query;
+    bool absent_is_empty = false;  // a 404 is an answer (KV) or an error
+  };
+
+  Watch(Agent& agent, Options options, Sink sink);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  void start();
+  bool answered() const { return applied_hash_.has_value(); }
+
+ private:
+  enum class State : uint8_t { kStopped, kQueued, kAsking, kPausing };
+
+  void on_slot() override;
+  void on_crowded() override;
+  void enqueue();
+  void on_timer();
+  void end_query();
+  void on_answer(const ConsulAnswer& answer);
+  void judge(const ConsulAnswer& answer);
+  void accept(const ConsulAnswer& answer, bool changed, size_t hash, bool backwards);
+  void hold(const ConsulAnswer& answer, const std::string& what);
+  void fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::string& error);
+  void fail_by_status(const ConsulAnswer& answer);
+  void pause(Millis delay);
+  Millis nominal_wait() const;
+  Millis backoff(Millis cap);
+
+  Agent& agent_;
+  const Options options_;
+  const Sink sink_;
+  State state_ = State::kStopped;
+  std::unique_ptr<Timer> timer_;  // the query's deadline while asking, else the pause's end
+  std::unique_ptr<Fetch> fetch_;
+  Millis asked_at_{0};
+  uint64_t asked_index_ = 0;
+  bool asked_long_ = false;
+
+  uint64_t index_ = 0;       // of the next query
+  uint64_t last_index_ = 0;  // of the last answer taken
+  std::optional<size_t> applied_hash_;
+  std::optional<Millis> settle_until_;
+  uint32_t faults_ = 0;  // in a row
+  uint32_t held_ = 0;    // in a row
+  uint32_t noise_ = 0;   // answers in a row whose index moved without a change
+};
+
+}  // namespace lictor
