@@ -35,8 +35,11 @@ bool equal_in_constant_time(std::string_view given, std::string_view secret) {
 }
 
 std::string_view without_port(std::string_view host) {
-  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.find(':'));
+  const size_t colon = host.rfind(':');
+  const size_t bracket = host.rfind(']');
+  const bool has_port =
+      colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
+  return has_port ? host.substr(0, colon) : host;
 }
 
 bool is_read(std::string_view method) { return method == "GET" || method == "HEAD"; }
