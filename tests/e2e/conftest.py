@@ -37,10 +37,10 @@ class Makers:
         gateway.start()
         return gateway.wait_ready() if wait_ready else gateway
 
-    def gateway_on(self, consul, prefix=None, wait_ready=True, **bootstrap):
+    def gateway_on(self, where, /, prefix=None, wait_ready=True, **bootstrap):
         """A running gateway with its documents in this agent or fake."""
-        address = consul.url if isinstance(consul, FakeConsul) else consul.address
-        prefix = prefix or consul.prefix
+        address = where.url if isinstance(where, FakeConsul) else where.address
+        prefix = prefix or where.prefix
         settings = {"address": address, **bootstrap.pop("consul", {})}
         return self.gateway(wait_ready=wait_ready, consul=settings, source={"kv_prefix": prefix}, **bootstrap)
 

@@ -84,8 +84,8 @@ def test_a_backend_refuses_what_a_gateway_must_not_send(make):
     with Client(backend.endpoint) as client:
         client.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
         client.expect_close()
-    assert backend.violations
-    backend.clear()
+    with pytest.raises(AssertionError, match="Host : x"):
+        backend.clear()
 
 
 def test_a_backend_can_stop_listening_and_come_back(backend):
@@ -97,6 +97,14 @@ def test_a_backend_can_stop_listening_and_come_back(backend):
             fetch(backend.endpoint)
         backend.listen()
         assert fetch(backend.endpoint).status == 200
+
+
+def test_a_backend_can_reset_the_connections_it_has(backend):
+    with Client(backend.endpoint) as client:
+        client.get("/")
+        backend.drop_connections(reset=True)
+        with pytest.raises(ConnectionResetError):
+            client.sock.recv(1)
 
 
 def test_handlers_in_turn_and_bit_by_bit(backend):

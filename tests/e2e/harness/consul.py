@@ -78,7 +78,8 @@ class ConsulAgent:
 
     def wait_ready(self):
         def writable():
-            assert self.process.poll() is None, f"the agent ended: {(self.folder / 'agent.log').read_text()[-2000:]}"
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the agent ended: {(self.folder / 'agent.log').read_text()[-2000:]}")
             return self.api("GET", "/v1/status/leader") and self.api("PUT", "/v1/kv/ready", b"yes") and self._node_is_registered()
 
         eventually(writable, within=30)

@@ -96,7 +96,8 @@ class Lictor:
 
     def _learn_ports(self):
         def learned():
-            assert self.process.poll() is None, f"lictor ended with {self.process.returncode}: {self.stderr}"
+            if self.process.poll() is not None:
+                raise RuntimeError(f"lictor ended with {self.wait()}: {self.stderr}")
             for line in list(self.stderr):
                 if match := re.search(r"listener (\S+) on (\S+):(\d+)", line):
                     self.listeners[match[1]] = (match[2], int(match[3]))
@@ -104,11 +105,7 @@ class Lictor:
                     self.admin = Admin((match[1], int(match[2])))
             return hasattr(self, "admin") and len(self.listeners) == len(self.bootstrap["listeners"])
 
-        try:
-            eventually(learned, within=10)
-        except AssertionError:
-            self.kill()
-            raise
+        eventually(learned, within=10)
 
     def wait_ready(self, within=10):
         eventually(lambda: self.admin.get("/readyz").status, 200, within=within)

@@ -1,10 +1,8 @@
 """Continuous traffic over keep-alive connections that notices every failure."""
 
 import collections
-import socket
 import threading
 import time
-from dataclasses import dataclass
 
 from .client import Client
 from .wait import eventually, scaled

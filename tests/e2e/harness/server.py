@@ -12,20 +12,24 @@ class Connection:
     def __init__(self, sock, peer, number):
         self.sock, self.peer, self.number = sock, peer, number
         self.reader = Reader(sock)
+        self._resets = False
 
     def send(self, data):
         self.sock.sendall(data)
 
     def close(self):
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            if not self._resets:
+                self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         self.sock.close()
 
     def reset(self):
+        self._resets = True
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.sock.shutdown(socket.SHUT_RD)  # wakes a thread that reads, else the socket would outlive its close
         except OSError:
             pass
         self.sock.close()
