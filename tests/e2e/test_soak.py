@@ -80,7 +80,7 @@ class Kinds:
         return 1
 
     def no_method(self):
-        self.ask("DELETE", "/only-get", 405)
+        self.ask("DELETE", "/", 405, host="reads.example")
         return 1
 
     def upstream_error(self):
@@ -179,7 +179,7 @@ def test_mixed_requests_leave_nothing_behind(make):
     gateway = make.gateway(
         {
             "routes/all": {"path": "/*", "service": "web", "hosts": ["test.example"]},
-            "routes/only-get": {"path": "/only-get", "service": "web", "methods": ["GET"], "priority": 1},
+            "routes/reads": {"path": "/*", "service": "web", "hosts": ["reads.example"], "methods": ["GET"]},
             "routes/no-host": {"path": "/echo-chunked", "service": "web"},
             "upstreams/web": endpoints(*backends, ejection={"consecutive_failures": 0}),
         },
