@@ -66,7 +66,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& known) {
   std::string_view best;
-  size_t least = std::clamp<size_t>(word.size() / 3, 1, 3) + 1;
+  size_t least = std::clamp<size_t>((word.size() + 1) / 3, 1, 3) + 1;
   for (const auto candidate : known) {
     const size_t distance = edit_distance(word, candidate);
     if (distance >= least || distance >= candidate.size()) continue;
