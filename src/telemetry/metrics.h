@@ -131,6 +131,7 @@ struct alignas(64) UpstreamCells {
 struct alignas(64) WorkerCells {
   static constexpr size_t kMaxListeners = 64;
   std::array<Counter, kMaxListeners> connections;  // open, by listener
+  Counter connections_refused;                     // over limits.connections
   Counter bytes_in;
   Counter bytes_out;
 };

@@ -1,0 +1,303 @@
+#include "app/gateway.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "proxy/ejection.h"
+
+namespace lictor {
+namespace {
+
+constexpr uint64_t kEjectionSweepMs = 500;
+
+size_t usable_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return static_cast<size_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+std::expected<std::string, std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) return std::unexpected(path + ": can't be read");
+  return text.str();
+}
+
+H1ServerOptions server_options(const LimitsConfig& limits) {
+  H1ServerOptions options;
+  options.limits = {.header_bytes = limits.header_bytes,
+                    .header_count = limits.header_count,
+                    .uri_bytes = limits.uri_bytes};
+  options.header_timeout = limits.header_timeout;
+  options.idle_timeout = limits.idle_timeout;
+  options.requests_per_connection = limits.requests_per_connection;
+  return options;
+}
+
+WorkerSettings worker_settings(const Bootstrap& bootstrap) {
+  auto proxy = std::make_shared<ProxySettings>();
+  proxy->trusted_proxies = bootstrap.trusted_proxies;
+  proxy->body_bytes = bootstrap.limits.body_bytes;
+  proxy->body_timeout = bootstrap.limits.body_timeout;
+  for (const auto& listener : bootstrap.listeners) proxy->listener_names.push_back(listener.name);
+  return {server_options(bootstrap.limits), std::move(proxy)};
+}
+
+}  // namespace
+
+std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file) {
+  std::string text;
+  if (!file.empty()) {
+    auto read = read_file(file);
+    if (!read) return std::unexpected(read.error());
+    text = std::move(*read);
+  }
+  auto parsed = parse_bootstrap(text, process_environment());
+  if (parsed) return std::move(*parsed);
+  const Problems& problems = parsed.error();
+  std::string line = (file.empty() ? "environment" : file) + ": " + problems.front().to_string();
+  if (problems.size() > 1) {
+    line += " (and " + std::to_string(problems.size() - 1) + " more: see lictor check)";
+  }
+  return std::unexpected(std::move(line));
+}
+
+Gateway::Gateway(Bootstrap bootstrap, std::string config_file)
+    : bootstrap_(std::move(bootstrap)),
+      config_file_(std::move(config_file)),
+      started_ns_(uv_hrtime()) {
+  life_timer_.bind<&Gateway::close_listeners>(this);
+  ejection_timer_.bind<&Gateway::return_expired_ejections>(this);
+}
+
+Gateway::~Gateway() {
+  for (const auto& worker : workers_) worker->stop();
+  admin_server_.reset();
+  control_.reset();
+  for (const auto& signal : signals_) {
+    uv_close(reinterpret_cast<uv_handle_t*>(signal.get()), nullptr);
+  }
+  uv_run(loop_.uv(), UV_RUN_NOWAIT);
+}
+
+// --- start ---------------------------------------------------------------------------------------
+
+std::optional<std::string> Gateway::start() {
+  log::configure(bootstrap_.log.level, bootstrap_.log.format);
+  try {
+    access_log_ = std::make_unique<AccessLog>(bootstrap_.log.access);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  signal(SIGPIPE, SIG_IGN);
+  const size_t count = bootstrap_.workers == 0 ? usable_cpus() : bootstrap_.workers;
+  std::vector<std::string> names;
+  for (const auto& listener : bootstrap_.listeners) names.push_back(listener.name);
+  metrics_ = std::make_unique<Metrics>(count, std::move(names));
+  shared_ = std::make_unique<WorkerShared>(*metrics_, *access_log_);
+  shared_->max_connections = bootstrap_.limits.connections;
+  for (size_t i = 0; i < count; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, *shared_, worker_settings(bootstrap_)));
+  }
+  control_ = std::make_unique<Control>(loop_.uv(), bootstrap_, *this);
+  if (auto failed = start_admin()) return failed;
+  if (auto failed = start_workers()) return failed;
+  watch_signals();
+  control_->start();
+  loop_.arm(ejection_timer_, kEjectionSweepMs);
+  log::info("lictor {} started with {} workers", version(), workers_.size());
+  return std::nullopt;
+}
+
+std::optional<std::string> Gateway::start_workers() {
+  std::vector<std::vector<Worker::Socket>> sockets(workers_.size());
+  for (size_t i = 0; i < bootstrap_.listeners.size(); ++i) {
+    const ListenerConfig& config = bootstrap_.listeners[i];
+    SocketAddress address = config.address;
+    for (size_t worker = 0; worker < workers_.size(); ++worker) {
+      const auto fd = bind_socket(address, worker == 0);
+      if (!fd) return "listener " + config.name + ": " + fd.error();
+      address = socket_name(*fd);
+      sockets[worker].push_back({*fd, static_cast<uint16_t>(i), address.port()});
+    }
+    log::info("listener {} on {}", config.name, address.to_string());
+  }
+  for (size_t worker = 0; worker < workers_.size(); ++worker) {
+    if (auto failed = workers_[worker]->start(std::move(sockets[worker])); !failed.empty()) {
+      return "a listener can't listen: " + failed;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Gateway::start_admin() {
+  AdminApi::Options options;
+  if (!bootstrap_.admin.token_file.empty()) {
+    auto token = read_file(bootstrap_.admin.token_file);
+    if (!token) return "admin.token_file: " + token.error();
+    options.token = std::move(*token);
+  }
+  admin_api_ = std::make_unique<AdminApi>(*this, std::move(options));
+  admin_server_ = std::make_unique<AdminServer>(loop_, *admin_api_);
+  const auto fd = bind_socket(bootstrap_.admin.address, true);
+  if (!fd) return "admin: " + fd.error();
+  const std::string address = socket_name(*fd).to_string();
+  if (auto failed = admin_server_->start(*fd); !failed.empty()) return "admin: " + failed;
+  log::info("admin on {}", address);
+  return std::nullopt;
+}
+
+void Gateway::watch_signals() {
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {
+    auto& handle = signals_.emplace_back(std::make_unique<uv_signal_t>());
+    uv_signal_init(loop_.uv(), handle.get());
+    handle->data = this;
+    uv_signal_start(
+        handle.get(),
+        [](uv_signal_t* signal, int caught) {
+          auto* self = static_cast<Gateway*>(signal->data);
+          self->on_signal(caught);
+          self->loop_.end_turn();
+        },
+        number);
+  }
+}
+
+int Gateway::run() {
+  loop_.run();
+  for (const auto& worker : workers_) worker->stop();
+  control_->stop();
+  log::info("lictor ended");
+  return 0;
+}
+
+// --- the control plane ---------------------------------------------------------------------------
+
+void Gateway::on_snapshot(SnapshotPtr snapshot) {
+  for (const auto& worker : workers_) worker->set_snapshot(snapshot);
+}
+
+void Gateway::on_instances(const std::string& service, InstanceListPtr instances) {
+  for (const auto& worker : workers_) worker->set_instances(service, instances);
+}
+
+void Gateway::on_ready_change() { log::info("ready"); }
+
+void Gateway::return_expired_ejections() {
+  if (const auto current = control_->snapshot()) {
+    for (const auto& upstream : current->upstreams) {
+      if (const auto list = control_->instances(upstream->service)) {
+        return_expired(upstream->service, *list, static_cast<int64_t>(loop_.now_ms()));
+      }
+    }
+  }
+  loop_.arm(ejection_timer_, kEjectionSweepMs);
+}
+
+// --- the admin port ------------------------------------------------------------------------------
+
+GatewayState Gateway::state() const {
+  if (life_ != Life::kRunning) return GatewayState::kDraining;
+  return control_->ready() ? GatewayState::kReady : GatewayState::kStarting;
+}
+
+double Gateway::uptime_s() const { return static_cast<double>(uv_hrtime() - started_ns_) / 1e9; }
+
+std::vector<std::string> Gateway::not_ready_reasons() const {
+  if (life_ != Life::kRunning) return {"draining"};
+  return control_->not_ready_reasons();
+}
+
+void Gateway::eject(const std::string& service, const Instance& instance) {
+  if (const auto list = control_->instances(service)) eject_by_operator(*list, *instance.state);
+  log::warn("upstream {}: instance {} ejected by an operator", service, instance.id);
+}
+
+void Gateway::restore(const std::string& service, const Instance& instance) {
+  if (const auto list = control_->instances(service)) {
+    restore_by_operator(*list, *instance.state, static_cast<int64_t>(loop_.now_ms()));
+  }
+  log::warn("upstream {}: instance {} restored by an operator", service, instance.id);
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+void Gateway::on_signal(int number) {
+  switch (number) {
+    case SIGHUP:
+      reload();
+      return;
+    case SIGUSR1:
+      access_log_->reopen();
+      return;
+    default:
+      break;
+  }
+  if (life_ == Life::kRunning) {
+    drain();
+  } else {
+    log::warn("second signal: ending at once");
+    end();
+  }
+}
+
+// Certificates aside (there are none yet): log level, limits, trusted proxies (SPEC 8).
+void Gateway::reload() {
+  auto fresh = load_bootstrap(config_file_);
+  if (!fresh) {
+    log::error("reload refused, the old configuration stays: {}", fresh.error());
+    return;
+  }
+  bootstrap_.limits = fresh->limits;
+  bootstrap_.trusted_proxies = fresh->trusted_proxies;
+  bootstrap_.log.level = fresh->log.level;
+  log::set_level(bootstrap_.log.level);
+  shared_->max_connections = bootstrap_.limits.connections;
+  for (const auto& worker : workers_) worker->set_settings(worker_settings(bootstrap_));
+  log::info("reloaded log level, limits and trusted proxies");
+}
+
+void Gateway::drain() {
+  if (life_ != Life::kRunning) return;
+  life_ = Life::kLeading;
+  log::info("draining: not ready from now on, listeners close in {}",
+            format_duration(bootstrap_.drain.lead));
+  loop_.arm(life_timer_, static_cast<uint64_t>(bootstrap_.drain.lead.count()));
+}
+
+// The lead is over.
+void Gateway::close_listeners() {
+  if (life_ == Life::kDraining) {
+    log::warn("drain.timeout is over: cutting off the requests that are left");
+    end();
+    return;
+  }
+  life_ = Life::kDraining;
+  undrained_ = workers_.size();
+  if (bootstrap_.drain.timeout.count() > 0) {
+    loop_.arm(life_timer_, static_cast<uint64_t>(bootstrap_.drain.timeout.count()));
+  }
+  for (const auto& worker : workers_) {
+    worker->drain([this] { loop_.post([this] { on_worker_drained(); }); });
+  }
+}
+
+void Gateway::on_worker_drained() {
+  if (--undrained_ == 0) end();
+}
+
+void Gateway::end() {
+  life_ = Life::kEnded;
+  loop_.stop();
+}
+
+}  // namespace lictor

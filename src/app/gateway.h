@@ -1,0 +1,94 @@
+// The whole gateway: owns the control loop, the control plane, the workers and the admin port, and
+// leads the process from its start to its end (SPEC 8). Everything here runs on the main thread.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/admin_api.h"
+#include "app/admin_server.h"
+#include "app/worker.h"
+#include "control/control.h"
+#include "io/loop.h"
+#include "model/bootstrap.h"
+#include "telemetry/access_log.h"
+#include "telemetry/metrics.h"
+
+namespace lictor {
+
+class Gateway final : public Control::User, public AdminSource {
+ public:
+  // `config_file` is read again on SIGHUP; empty = none.
+  Gateway(Bootstrap bootstrap, std::string config_file);
+  ~Gateway();
+
+  // Binds and starts everything. A text for people when that failed; then nothing runs.
+  std::optional<std::string> start();
+  // Returns when the process should end: 0 drained, 1 failed.
+  int run();
+
+  // Control::User
+  void on_snapshot(SnapshotPtr snapshot) override;
+  void on_instances(const std::string& service, InstanceListPtr instances) override;
+  void on_ready_change() override;
+
+  // AdminSource
+  GatewayState state() const override;
+  double uptime_s() const override;
+  size_t workers() const override { return workers_.size(); }
+  Metrics& metrics() override { return *metrics_; }
+  uint64_t access_log_dropped() const override { return access_log_->dropped(); }
+  std::vector<std::string> not_ready_reasons() const override;
+  std::string source() const override { return std::string(control_->source()); }
+  bool has_consul() const override { return control_->has_consul(); }
+  ConsulStatus consul() const override { return control_->consul_status(); }
+  SnapshotPtr snapshot() const override { return control_->snapshot(); }
+  InstanceListPtr instances(const std::string& service) const override {
+    return control_->instances(service);
+  }
+  std::vector<DocumentStatus> documents() const override { return control_->documents(); }
+  std::deque<ConfigChange> history() const override { return control_->history(); }
+  void eject(const std::string& service, const Instance& instance) override;
+  void restore(const std::string& service, const Instance& instance) override;
+  void drain() override;
+
+ private:
+  enum class Life : uint8_t { kRunning, kLeading, kDraining, kEnded };
+
+  std::optional<std::string> start_workers();
+  std::optional<std::string> start_admin();
+  void watch_signals();
+  void on_signal(int number);
+  void reload();
+  void close_listeners();
+  void on_worker_drained();
+  void end();
+  void return_expired_ejections();
+
+  Bootstrap bootstrap_;
+  const std::string config_file_;
+  Loop loop_;
+  std::unique_ptr<AccessLog> access_log_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<WorkerShared> shared_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Control> control_;
+  std::unique_ptr<AdminApi> admin_api_;
+  std::unique_ptr<AdminServer> admin_server_;
+  std::vector<std::unique_ptr<uv_signal_t>> signals_;
+  Timer life_timer_;      // the drain's lead, then its timeout
+  Timer ejection_timer_;  // ejections end on time also where no traffic looks
+  Life life_ = Life::kRunning;
+  size_t undrained_ = 0;
+  uint64_t started_ns_ = 0;
+};
+
+// The bootstrap file with the environment; the error is one line for people. Empty `file` =
+// defaults.
+std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file);
+
+}  // namespace lictor

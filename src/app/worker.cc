@@ -1,0 +1,179 @@
+#include "app/worker.h"
+
+#include <pthread.h>
+
+#include <string>
+#include <utility>
+
+#include "proxy/exchange.h"
+
+namespace lictor {
+
+Worker::Worker(size_t index, WorkerShared& shared, WorkerSettings settings)
+    : index_(index),
+      shared_(shared),
+      cells_(shared.metrics.worker(index)),
+      context_(loop_, shared.access_log, shared.metrics.route(index, "")),
+      server_(loop_, *this, this, settings.server) {
+  context_.settings = std::move(settings.proxy);
+}
+
+Worker::~Worker() { stop(); }
+
+// --- from the control thread ---------------------------------------------------------------------
+
+std::string Worker::start(std::vector<Socket> sockets) {
+  for (const Socket& socket : sockets) {
+    auto door = std::make_unique<Door>(*this, socket);
+    auto opened = Listener::open(loop_, socket.fd, *door);
+    if (!opened) return opened.error();
+    door->listener = *opened;
+    doors_.push_back(std::move(door));
+  }
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
+    loop_.run();
+  });
+  return {};
+}
+
+template <class Change>
+void Worker::send(Change change) {
+  bool announce = false;
+  {
+    const std::lock_guard lock(mutex_);
+    change(mail_);
+    announce = !std::exchange(mail_.announced, true);
+  }
+  if (announce) loop_.post([this] { read_mail(); });
+}
+
+void Worker::set_snapshot(SnapshotPtr snapshot) {
+  send([&](Mail& mail) { mail.snapshot = std::move(snapshot); });
+}
+
+void Worker::set_instances(const std::string& service, InstanceListPtr instances) {
+  send([&](Mail& mail) { mail.instances[service] = std::move(instances); });
+}
+
+void Worker::set_settings(WorkerSettings settings) {
+  send([&](Mail& mail) {
+    mail.settings = std::make_shared<const WorkerSettings>(std::move(settings));
+  });
+}
+
+void Worker::drain(std::function<void()> done) {
+  loop_.post([this, done = std::move(done)] {
+    drained_ = done;
+    close_doors();
+    server_.drain();
+    check_drained();
+  });
+}
+
+void Worker::stop() {
+  const auto end = [this] {
+    close_doors();
+    drained_ = nullptr;
+    server_.close_all();
+    context_.pin.reset();
+    upstreams_.clear();
+    loop_.stop();
+  };
+  if (thread_.joinable()) {
+    loop_.post(end);
+    thread_.join();
+  } else {
+    end();
+  }
+}
+
+// --- on the worker's thread ----------------------------------------------------------------------
+
+void Worker::read_mail() {
+  Mail mail;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(mail, mail_);
+  }
+  if (mail.settings != nullptr) {
+    server_.set_options(mail.settings->server);
+    context_.settings = mail.settings->proxy;
+  }
+  for (auto& [service, list] : mail.instances) {
+    if (const auto known = upstreams_.find(service); known != upstreams_.end()) {
+      known->second->set_instances(list);
+    }
+    instances_[service] = std::move(list);
+  }
+  if (mail.snapshot != nullptr) use(mail.snapshot);
+}
+
+void Worker::use(const SnapshotPtr& snapshot) {
+  auto pin = make_local<Pin>();
+  pin->snapshot = snapshot;
+  std::map<std::string, LocalPtr<LocalUpstream>, std::less<>> upstreams;
+  std::map<std::string, InstanceListPtr, std::less<>> instances;
+  for (const auto& policy : snapshot->upstreams) {
+    auto local = upstream(policy->service);
+    local->set_policy(policy);
+    pin->upstreams.push_back(local);
+    upstreams[policy->service] = local;
+    if (const auto known = instances_.find(policy->service); known != instances_.end()) {
+      instances[policy->service] = known->second;
+    }
+  }
+  for (const auto& route : snapshot->routes) {
+    pin->routes.push_back(shared_.metrics.route(index_, route->name));
+  }
+  context_.pin = std::move(pin);
+  upstreams_ = std::move(upstreams);
+  instances_ = std::move(instances);
+}
+
+LocalPtr<LocalUpstream> Worker::upstream(const std::string& service) {
+  if (const auto known = upstreams_.find(service); known != upstreams_.end()) return known->second;
+  auto made = make_local<LocalUpstream>(loop_, shared_.metrics, index_, service);
+  if (const auto list = instances_.find(service); list != instances_.end()) {
+    made->set_instances(list->second);
+  }
+  return made;
+}
+
+StreamUser* Worker::on_stream(ServerStream& stream) { return context_.start(stream); }
+
+void Worker::Door::on_accept(TransportPtr transport) {
+  const uint32_t most = worker_.shared_.max_connections.load(std::memory_order_relaxed);
+  if (worker_.shared_.connections.fetch_add(1, std::memory_order_relaxed) >= most) {
+    worker_.shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+    worker_.cells_.connections_refused.add();
+    return;
+  }
+  worker_.server_.accept(std::move(transport), socket_.listener, socket_.port);
+}
+
+void Worker::on_open(uint16_t listener) { cells_.connections[listener].add(); }
+
+void Worker::on_closed(uint16_t listener) {
+  cells_.connections[listener].sub();
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  check_drained();
+}
+
+void Worker::on_bytes(uint64_t in, uint64_t out) {
+  cells_.bytes_in.add(in);
+  cells_.bytes_out.add(out);
+}
+
+void Worker::close_doors() {
+  for (const auto& door : doors_) {
+    if (door->listener != nullptr) std::exchange(door->listener, nullptr)->close();
+  }
+}
+
+void Worker::check_drained() {
+  if (!drained_ || server_.connections() != 0) return;
+  std::exchange(drained_, nullptr)();
+}
+
+}  // namespace lictor

@@ -1,0 +1,427 @@
+#include "http/h1_server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "http/rules.h"
+
+namespace lictor {
+
+H1ServerContext::H1ServerContext(Loop& loop, StreamHandler& handler, Observer* observer,
+                                 H1ServerOptions options)
+    : loop_(loop), handler_(handler), observer_(observer), options_(options) {}
+
+H1ServerContext::~H1ServerContext() { close_all(); }
+
+void H1ServerContext::accept(TransportPtr transport, uint16_t listener, uint16_t local_port) {
+  const Peer peer{transport->peer(), listener, local_port};
+  auto* connection = new H1Server(*this, std::move(transport), peer);
+  open_.push_back(*connection);
+  ++count_;
+  if (observer_ != nullptr) observer_->on_open(listener);
+  if (draining_) connection->drain();
+}
+
+void H1ServerContext::drain() {
+  draining_ = true;
+  open_.for_each([](H1Server& connection) { connection.drain(); });
+}
+
+void H1ServerContext::close_all() {
+  open_.for_each([](H1Server& connection) {
+    connection.cut_off({Failure::kClientAbort, false, "the gateway ends"});
+  });
+}
+
+std::unique_ptr<H1ServerContext::RequestState> H1ServerContext::take_state() {
+  if (states_.empty()) return std::make_unique<RequestState>();
+  auto state = std::move(states_.back());
+  states_.pop_back();
+  return state;
+}
+
+void H1ServerContext::give_state(std::unique_ptr<RequestState> state) {
+  if (state == nullptr || states_.size() == kKeptStates) return;
+  state->head = Head();
+  state->arena.reset();
+  states_.push_back(std::move(state));
+}
+
+H1Server::H1Server(H1ServerContext& context, TransportPtr transport, const Peer& peer)
+    : context_(context),
+      transport_(std::move(transport)),
+      peer_(peer),
+      codec_(H1Codec::Kind::kRequest, *this) {
+  timer_.bind<&H1Server::on_timer>(this);
+  idle_since_ms_ = context_.loop_.now_ms();
+  // A client that connects and says nothing gets as long as one that says half a head.
+  const auto first = context_.options_.header_timeout;
+  if (first.count() > 0) context_.loop_.arm(timer_, static_cast<uint64_t>(first.count()));
+  transport_->set_user(this);
+  transport_->resume();
+}
+
+// --- bytes from the client -----------------------------------------------------------------------
+
+bool H1Server::wants_bytes() const {
+  return request_ == State::kIdle || request_ == State::kHead || request_ == State::kBody ||
+         request_ == State::kTunnel;
+}
+
+void H1Server::on_read(std::span<char> bytes) {
+  if (context_.observer_ != nullptr) context_.observer_->on_bytes(bytes.size(), 0);
+  const std::string_view text(bytes.data(), bytes.size());
+  if (request_ == State::kLinger || broken_) {
+    discarded_ += bytes.size();
+    if (discarded_ > kMaxLinger) close();
+    return;
+  }
+  const size_t used = pending_.empty() ? process(text) : 0;
+  if (request_ == State::kClosed || request_ == State::kLinger) return;
+  pending_.append(text.substr(used));
+  if (pending_.size() > kMaxPending && !wants_bytes()) transport_->pause();
+  if (!pending_.empty() && wants_bytes()) context_.loop_.flush_later(*this);
+  watch_head();
+}
+
+// Feeds requests to the codec as long as they are wanted; returns how much was used.
+size_t H1Server::process(std::string_view bytes) {
+  const size_t size = bytes.size();
+  in_process_ = true;
+  while (!bytes.empty() && wants_bytes() && !broken_) {
+    if (request_ == State::kTunnel) {
+      if (user_ != nullptr) user_->on_body(bytes, false);
+      bytes = {};
+      break;
+    }
+    if (request_ == State::kIdle) begin_request();
+    const auto used = codec_.feed(bytes);
+    if (request_ == State::kClosed) break;
+    if (!used) {
+      refuse(used.error());
+      break;
+    }
+    bytes.remove_prefix(*used);
+    if (codec_.complete() && request_ != State::kTunnel) {
+      request_ = State::kDone;
+      if (user_ == nullptr) finish_request();
+    }
+  }
+  in_process_ = false;
+  return broken_ ? size : size - bytes.size();
+}
+
+void H1Server::begin_request() {
+  state_ = context_.take_state();
+  request_ = State::kHead;
+  reply_ = Reply::kNone;
+  discarded_ = 0;
+  ++requests_;
+  codec_.begin(state_->head, state_->arena, context_.options_.limits);
+  user_ = context_.handler_.on_stream(*this);
+}
+
+// A head that did not come at once gets until header_timeout.
+void H1Server::watch_head() {
+  if (request_ != State::kHead || idle_since_ms_ == UINT64_MAX) return;
+  idle_since_ms_ = UINT64_MAX;
+  const auto limit = context_.options_.header_timeout;
+  if (limit.count() > 0) context_.loop_.arm(timer_, static_cast<uint64_t>(limit.count()));
+}
+
+void H1Server::on_codec_head(Head& head, bool end) {
+  if (idle_since_ms_ == UINT64_MAX) Loop::cancel(timer_);
+  request_ = State::kBody;
+  const auto expect = head.fields.get(FieldId::kExpect);
+  expects_continue_ = !end && !expect.empty() && equals_ignore_case(expect, "100-continue");
+  if (user_ != nullptr) user_->on_head(head, end);
+  if (request_ == State::kClosed) codec_.stop();
+}
+
+void H1Server::on_codec_body(std::string_view bytes) {
+  expects_continue_ = false;
+  if (user_ != nullptr) {
+    user_->on_body(bytes, false);
+  } else {
+    discarded_ += bytes.size();
+    if (discarded_ > kMaxDiscard) finish_connection();
+  }
+  if (request_ == State::kClosed || request_ == State::kLinger) codec_.stop();
+}
+
+void H1Server::on_codec_end(Fields& trailers) {
+  if (user_ != nullptr) {
+    if (trailers.empty()) {
+      user_->on_body({}, true);
+    } else {
+      user_->on_trailers(trailers);
+    }
+  }
+  if (request_ == State::kClosed) codec_.stop();
+}
+
+void H1Server::flush() {
+  if (request_ == State::kClosed) return;
+  if (request_ == State::kLinger) {
+    if (transport_->queued() == 0) close();
+    return;
+  }
+  process_pending();
+  if (request_ == State::kClosed) return;
+  watch_head();
+}
+
+void H1Server::process_pending() {
+  while (!pending_.empty() && wants_bytes()) {
+    const size_t used = process(pending_.front());
+    if (request_ == State::kClosed) return;
+    pending_.consume(broken_ ? pending_.size() : used);
+  }
+  if (!paused_ && pending_.size() <= kMaxPending) transport_->resume();
+}
+
+// --- the response --------------------------------------------------------------------------------
+
+void H1Server::count_out(size_t before) {
+  if (context_.observer_ != nullptr) {
+    context_.observer_->on_bytes(0, transport_->output().size() - before);
+  }
+}
+
+void H1Server::send_head(const Head& head, bool end) {
+  if (request_ == State::kClosed) return;
+  Buffer& out = transport_->output();
+  const size_t before = out.size();
+  if (head.status < 200 && head.status != 101) {
+    if (state_->head.version == Version::kHttp10) return;
+    expects_continue_ = expects_continue_ && head.status != 100;
+    h1::write_response_head(out, head, h1::Framing::kNone, h1::Connection::kDefault);
+    count_out(before);
+    return;
+  }
+  reply_ = Reply::kStarted;
+  if (head.status == 101) {
+    request_ = State::kTunnel;
+    framing_ = h1::Framing::kUntilClose;
+    h1::write_response_head(out, head, h1::Framing::kNone, h1::Connection::kDefault);
+    if (!pending_.empty()) context_.loop_.flush_later(*this);
+    count_out(before);
+    return;
+  }
+  const Version version = state_->head.version;
+  framing_ = h1::response_framing(head, state_->head.method, version);
+  bodiless_ = state_->head.method == Method::kHead || head.status == 304 || head.status == 204;
+  const uint64_t most = context_.options_.requests_per_connection;
+  // A client that was told the outcome before "100 Continue" may send the body or not: no way to
+  // tell.
+  if (broken_ || expects_continue_ || context_.draining_ || (most != 0 && requests_ >= most) ||
+      framing_ == h1::Framing::kUntilClose || !codec_.keep_alive()) {
+    close_after_ = true;
+  }
+  h1::Connection connection = h1::Connection::kDefault;
+  if (close_after_) {
+    connection = h1::Connection::kClose;
+  } else if (version == Version::kHttp10) {
+    connection = h1::Connection::kKeepAlive;
+  }
+  h1::write_response_head(out, head, framing_, connection);
+  count_out(before);
+  if (end) {
+    if (framing_ == h1::Framing::kChunked && !bodiless_) h1::write_last_chunk(out, nullptr);
+    end_reply();
+  }
+}
+
+bool H1Server::send_body(std::string_view bytes, bool end) {
+  if (request_ == State::kClosed || reply_ == Reply::kDone) return true;
+  bool room = true;
+  if (!bytes.empty() && !bodiless_) {
+    if (context_.observer_ != nullptr) context_.observer_->on_bytes(0, bytes.size());
+    if (framing_ == h1::Framing::kChunked) {
+      h1::write_chunk_start(transport_->output(), bytes.size());
+      transport_->write(bytes);
+      room = transport_->write(h1::kChunkEnd);
+    } else {
+      room = transport_->write(bytes);
+    }
+  }
+  if (end) {
+    if (framing_ == h1::Framing::kChunked && !bodiless_) {
+      h1::write_last_chunk(transport_->output(), nullptr);
+    }
+    if (request_ == State::kTunnel) transport_->shutdown();
+    end_reply();
+  }
+  return room;
+}
+
+void H1Server::send_trailers(const Fields& trailers) {
+  if (request_ == State::kClosed || reply_ == Reply::kDone) return;
+  if (framing_ == h1::Framing::kChunked && !bodiless_) {
+    h1::write_last_chunk(transport_->output(), &trailers);
+  }
+  end_reply();
+}
+
+void H1Server::end_reply() { reply_ = Reply::kDone; }
+
+void H1Server::pause() {
+  paused_ = true;
+  if (request_ != State::kClosed) transport_->pause();
+}
+
+void H1Server::resume() {
+  paused_ = false;
+  if (request_ != State::kClosed && pending_.size() <= kMaxPending) transport_->resume();
+}
+
+// --- the end of a request ------------------------------------------------------------------------
+
+void H1Server::release() {
+  user_ = nullptr;
+  paused_ = false;
+  if (request_ == State::kClosed) {
+    context_.give_state(std::move(state_));
+    return;
+  }
+  if (reply_ != Reply::kDone) {
+    abandon({});
+  } else if (request_ == State::kTunnel || close_after_ || broken_) {
+    finish_connection();
+  } else if (request_ == State::kDone) {
+    if (!in_process_) finish_request();
+  } else {
+    // The rest of the body is read and dropped, for a while.
+    context_.loop_.arm(timer_, kLingerMs);
+    transport_->resume();
+  }
+}
+
+// Request and response are complete and the connection goes on.
+void H1Server::finish_request() {
+  if (close_after_ || broken_) {
+    finish_connection();
+    return;
+  }
+  context_.give_state(std::move(state_));
+  request_ = State::kIdle;
+  reply_ = Reply::kNone;
+  idle_since_ms_ = context_.loop_.now_ms();
+  const auto idle = context_.options_.idle_timeout;
+  if (!timer_.armed() && idle.count() > 0) {
+    context_.loop_.arm(timer_, static_cast<uint64_t>(idle.count()));
+  }
+  if (!pending_.empty()) {
+    context_.loop_.flush_later(*this);
+  } else {
+    transport_->resume();
+  }
+}
+
+// The request can't be read on: its user may answer, then the connection ends.
+void H1Server::refuse(const Error& error) {
+  broken_ = true;
+  close_after_ = true;
+  pending_.clear();
+  Loop::cancel(timer_);
+  if (user_ == nullptr) {
+    finish_connection();
+    return;
+  }
+  user_->on_reset(error);
+}
+
+// A response that began can't be completed: the client must not take it for whole.
+void H1Server::abandon(const Error&) {
+  if (request_ == State::kClosed) return;
+  if (reply_ == Reply::kStarted && request_ != State::kTunnel) {
+    transport_.release()->abort();
+  }
+  close();
+}
+
+void H1Server::finish_connection() {
+  if (request_ == State::kClosed || request_ == State::kLinger) return;
+  const bool all_read = request_ == State::kDone && pending_.empty() && !broken_;
+  request_ = State::kLinger;
+  pending_.clear();
+  discarded_ = 0;
+  transport_->shutdown();
+  // With nothing unread a close can't turn into a reset: as soon as the response is out.
+  if (all_read) context_.loop_.flush_later(*this);
+  context_.loop_.arm(timer_, kLingerMs);
+  transport_->resume();
+  if (user_ == nullptr) context_.give_state(std::move(state_));
+}
+
+void H1Server::on_timer() {
+  if (request_ == State::kLinger || (request_ == State::kBody && user_ == nullptr)) {
+    close();
+    return;
+  }
+  if (request_ == State::kHead && idle_since_ms_ == UINT64_MAX) {
+    refuse({Failure::kRequestTimeout, false, "the request head took too long"});
+    return;
+  }
+  const auto idle = static_cast<uint64_t>(context_.options_.idle_timeout.count());
+  const auto limit =
+      requests_ == 0 ? static_cast<uint64_t>(context_.options_.header_timeout.count()) : idle;
+  if (limit == 0) return;
+  if (request_ != State::kIdle) {
+    if (request_ != State::kTunnel) context_.loop_.arm(timer_, limit);
+    return;
+  }
+  const uint64_t idle_for = context_.loop_.now_ms() - idle_since_ms_;
+  if (idle_for >= limit) {
+    close();
+  } else {
+    context_.loop_.arm(timer_, limit - idle_for);
+  }
+}
+
+// --- the end of the connection -------------------------------------------------------------------
+
+void H1Server::on_eof() {
+  if (request_ == State::kTunnel && user_ != nullptr) {
+    user_->on_body({}, true);
+    return;
+  }
+  cut_off({Failure::kClientAbort, false, "the client closed the connection"});
+}
+
+void H1Server::on_error(const Error&) {
+  cut_off({Failure::kClientAbort, false, "the client reset the connection"});
+}
+
+void H1Server::on_drain() {
+  if (user_ != nullptr) user_->on_drain();
+}
+
+void H1Server::drain() {
+  if (request_ == State::kIdle && pending_.empty()) {
+    close();
+  } else {
+    close_after_ = true;
+  }
+}
+
+void H1Server::cut_off(const Error& error) {
+  close();
+  if (user_ != nullptr) user_->on_reset(error);
+}
+
+void H1Server::close() {
+  if (request_ == State::kClosed) return;
+  request_ = State::kClosed;
+  Loop::cancel(timer_);
+  transport_.reset();
+  pending_.clear();
+  Flushable::unlink();
+  ListNode<H1Server>::unlink();
+  --context_.count_;
+  if (context_.observer_ != nullptr) context_.observer_->on_closed(peer_.listener);
+  if (user_ == nullptr) context_.give_state(std::move(state_));
+  context_.loop_.bury(this);
+}
+
+}  // namespace lictor

@@ -1,0 +1,73 @@
+// TCP as a transport. Reads land in the loop's shared buffer; writes are gathered and tried at
+// once, and only what the socket does not take waits for libuv.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+
+#include "io/loop.h"
+#include "io/transport.h"
+
+namespace lictor {
+
+class Tcp final : public Transport, public Flushable {
+ public:
+  // Null when the connection was gone before it could be accepted.
+  static TransportPtr accept(Loop& loop, uv_stream_t* listener);
+  // The same for a descriptor that accept(2) gave; takes it.
+  static TransportPtr adopt(Loop& loop, int fd);
+  // Starts connecting; on_connect or on_error (kConnectRefused) follows, never from inside this
+  // call.
+  static TransportPtr connect(Loop& loop, const SocketAddress& address, TransportUser* user);
+
+  void set_user(TransportUser* user) override { user_ = user; }
+  bool write(std::string_view bytes) override;
+  Buffer& output() override;
+  size_t queued() const override { return output_.size(); }
+  void pause() override;
+  void resume() override;
+  void shutdown() override;
+  void close() override;
+  void abort() override;
+  const SocketAddress& peer() const override { return peer_; }
+  void flush() override;
+
+ private:
+  enum class State : uint8_t { kConnecting, kOpen, kBroken, kClosing };
+
+  explicit Tcp(Loop& loop);
+  bool start_accepted();
+  void begin_close();
+  ~Tcp() = default;
+  void on_read(ssize_t count, const uv_buf_t* buffer);
+  void on_written(int status);
+  void on_connected(int status);
+  // Sends the queue and then `extra`, as far as the socket takes them; the rest of `extra` is
+  // queued.
+  void send(std::string_view extra);
+  void wait_writable();
+  void finish_shutdown();
+  void fail(int status, Failure failure);
+  void notify_drained();
+
+  struct PendingWrite;
+  struct PendingWriteDeleter {
+    void operator()(PendingWrite* pending) const;
+  };
+
+  Loop& loop_;
+  TransportUser* user_ = nullptr;
+  uv_tcp_t handle_;
+  Buffer output_;
+  std::unique_ptr<PendingWrite, PendingWriteDeleter> pending_;  // made when a socket first fills
+  SocketAddress peer_;
+  Error error_;
+  State state_ = State::kOpen;
+  bool writing_ = false;     // pending_ is with libuv
+  bool want_drain_ = false;  // a write returned false
+  bool want_shutdown_ = false;
+  bool reading_ = false;
+};
+
+}  // namespace lictor
