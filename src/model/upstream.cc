@@ -31,6 +31,7 @@ InstanceListPtr make_instance_list(std::vector<Instance> instances, const Instan
     sorted.try_emplace(std::move(identity), std::move(instance));
   }
   auto list = std::make_shared<InstanceList>();
+  list->state = previous != nullptr ? previous->state : std::make_shared<UpstreamState>();
   list->instances.reserve(sorted.size());
   for (auto& [identity, instance] : sorted) {
     const auto found = known.find(identity);
