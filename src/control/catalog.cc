@@ -36,23 +36,33 @@ Health health_of_check(const json& check, const std::string& where) {
   return maintenance ? Health::kMaintenance : Health::kCritical;
 }
 
-// An answer's bulk is what checks printed, and nobody reads that here.
 bool keep_member(std::string& section, int depth, const std::string& key) {
   if (depth == 2) section = key;
   const bool of_check = section == "Checks" && depth == 4;
-  if (of_check) return key == "CheckID" || key == "Status";
+  if (of_check) return key == "CheckID" || key == "Status" || key == "Output";
   return depth != 3 || (key != "TaggedAddresses" && key != "Proxy" && key != "Connect");
 }
 
-// The worst of all checks; the order of Health is from best to worst.
-Health read_health(const json& entry, const std::string& where) {
-  Health worst = Health::kPassing;
+struct Checked {
+  Health health = Health::kPassing;  // the worst of all checks; the order of Health is theirs
+  bool unproven = false;
+};
+
+Checked read_checks(const json& entry, const std::string& where) {
+  Checked out;
   const json* checks = answer::find(entry, "Checks");
-  if (checks == nullptr) return worst;
+  if (checks == nullptr) return out;
   if (!checks->is_array()) throw Malformed{where + ".Checks: no array"};
-  for (const auto& check : *checks)
-    worst = std::max(worst, health_of_check(check, where + ".Checks"));
-  return worst;
+  bool proven_bad = false;
+  for (const auto& check : *checks) {
+    const Health health = health_of_check(check, where + ".Checks");
+    const bool ran = !answer::text(check, "Output", where + ".Checks").empty();
+    out.health = std::max(out.health, health);
+    proven_bad =
+        proven_bad || health == Health::kMaintenance || (health == Health::kCritical && ran);
+  }
+  out.unproven = out.health == Health::kCritical && !proven_bad;
+  return out;
 }
 
 uint32_t read_weight(const json& service, Health health, const std::string& where) {
@@ -89,7 +99,7 @@ std::map<std::string, std::string> read_meta(const json& service, const std::str
   return meta;
 }
 
-Instance read_instance(const json& entry, const std::string& where) {
+void read_entry(const json& entry, const std::string& where, ServiceAnswer& out) {
   if (!entry.is_object()) throw Malformed{where + ": no object"};
   const json& node = answer::need_object(entry, "Node", where);
   const json& service = answer::need_object(entry, "Service", where);
@@ -99,7 +109,8 @@ Instance read_instance(const json& entry, const std::string& where) {
   instance.id = answer::need_text(service, "ID", where + ".Service");
   instance.tags = read_tags(service, where + ".Service");
   instance.meta = read_meta(service, where + ".Service");
-  instance.health = read_health(entry, where);
+  const Checked checked = read_checks(entry, where);
+  instance.health = checked.health;
   instance.weight = read_weight(service, instance.health, where + ".Service");
 
   const auto node_address = answer::text(node, "Address", where + ".Node");
@@ -109,7 +120,8 @@ Instance read_instance(const json& entry, const std::string& where) {
       set_address(instance, own_address.empty() ? node_address : own_address, port);
   instance.usable =
       reachable && !has_name(instance) && healthy_enough(instance, HealthFloor::kWarning);
-  return instance;
+  out.instances.push_back(std::move(instance));
+  out.unproven.push_back(checked.unproven);
 }
 
 }  // namespace
@@ -142,7 +154,7 @@ bool healthy_enough(const Instance& instance, HealthFloor floor) {
          (instance.health == Health::kWarning && floor == HealthFloor::kWarning);
 }
 
-std::expected<std::vector<Instance>, std::string> parse_health(std::string_view body) try {
+std::expected<ServiceAnswer, std::string> parse_health(std::string_view body) try {
   const json entries =
       answer::parse(body, [section = std::string()](int depth, const std::string& key) mutable {
         return keep_member(section, depth, key);
@@ -151,12 +163,12 @@ std::expected<std::vector<Instance>, std::string> parse_health(std::string_view 
   if (entries.size() > kMaxInstances) {
     throw Malformed{"more than " + std::to_string(kMaxInstances) + " instances"};
   }
-  std::vector<Instance> instances;
-  instances.reserve(entries.size());
+  ServiceAnswer out;
+  out.instances.reserve(entries.size());
   for (const auto& entry : entries) {
-    instances.push_back(read_instance(entry, "[" + std::to_string(instances.size()) + "]"));
+    read_entry(entry, "[" + std::to_string(out.instances.size()) + "]", out);
   }
-  return instances;
+  return out;
 } catch (const Malformed& malformed) {
   return std::unexpected(malformed.what);
 }

@@ -17,9 +17,15 @@ namespace lictor {
 inline constexpr size_t kMaxInstances = 20'000;  // of one service
 inline constexpr uint32_t kMaxWeight = 65'535;   // Consul's own; more is cut down to it
 
-// In the order of the answer. `usable` is by checks, weight and address alone (the floor of
-// HealthFloor::kWarning); an address that is a name has no socket_address yet.
-std::expected<std::vector<Instance>, std::string> parse_health(std::string_view body);
+struct ServiceAnswer {
+  // In the order of the answer. `usable` is by checks, weight and address alone (the floor of
+  // HealthFloor::kWarning); an address that is a name has no socket_address yet.
+  std::vector<Instance> instances;
+  // As `instances`: critical for no other reason than that a check has not run yet, as it is for a
+  // while after an agent's restart. Such a check has printed nothing.
+  std::vector<bool> unproven;
+};
+std::expected<ServiceAnswer, std::string> parse_health(std::string_view body);
 
 // Whether the checks and the weight let an instance be used under a policy.
 bool healthy_enough(const Instance& instance, HealthFloor floor);

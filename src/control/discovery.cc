@@ -4,10 +4,11 @@
 #include <utility>
 
 #include "base/log.h"
-#include "control/catalog.h"
 
 namespace lictor {
 namespace {
+
+constexpr Millis kForgiveStep{1'000};
 
 std::vector<Instance> static_instances(const std::vector<Endpoint>& endpoints) {
   std::vector<Instance> instances;
@@ -56,7 +57,8 @@ Discovery::Discovery(Scheduler& scheduler, Agent* agent, Resolver::Lookup lookup
     : scheduler_(scheduler),
       agent_(agent),
       user_(user),
-      resolver_(scheduler, std::move(lookup), [this](const std::string& n) { on_resolved(n); }) {}
+      resolver_(scheduler, std::move(lookup), [this](const std::string& n) { on_resolved(n); }),
+      forgive_timer_(scheduler.timer([this] { end_forgiveness(); })) {}
 
 Discovery::~Discovery() = default;
 
@@ -86,10 +88,11 @@ void Discovery::watch(Service& service) {
   options.name = "service " + service.name;
   options.query.endpoint = "health";
   options.query.path = "/v1/health/service/" + escape_url(service.name);
-  service.watch = std::make_unique<Watch>(
-      *agent_, std::move(options), [this, &service](const ConsulAnswer& answer, bool may_remove) {
-        return on_answer(service, answer, may_remove);
-      });
+  service.watch =
+      std::make_unique<Watch>(*agent_, std::move(options),
+                              [this, &service](const ConsulAnswer& answer, Watch::Trust trust) {
+                                return on_answer(service, answer, trust);
+                              });
 }
 
 void Discovery::adopt(const Snapshot& snapshot) {
@@ -100,6 +103,8 @@ void Discovery::adopt(const Snapshot& snapshot) {
     if (!service.endpoints.empty()) {
       service.watch.reset();
       service.found.clear();
+      service.forgiven.clear();
+      service.forgivable.clear();
       service.answered = false;
     } else if (agent_ == nullptr && !service.answered) {
       log::warn("service {} has no endpoints, and there is no Consul to find any", service.name);
@@ -126,6 +131,7 @@ void Discovery::keep_only(const Snapshot& snapshot) {
 void Discovery::stop() {
   for (auto& [name, service] : services_) service->watch.reset();
   resolver_.keep_only({});
+  forgive_timer_->stop();
 }
 
 std::vector<std::string> Discovery::unanswered(const Snapshot& snapshot) const {
@@ -143,19 +149,23 @@ InstanceListPtr Discovery::instances(const std::string& service) const {
   return at == services_.end() ? nullptr : at->second->list;
 }
 
-Watch::Verdict Discovery::on_answer(Service& service, const ConsulAnswer& answer, bool may_remove) {
+Watch::Verdict Discovery::on_answer(Service& service, const ConsulAnswer& answer,
+                                    Watch::Trust trust) {
   auto parsed = parse_health(answer.body);
   if (!parsed) return {Watch::Verdict::kMalformed, parsed.error()};
-  if (!may_remove) {
-    if (const size_t lost = losses(service.found, *parsed); lost != 0) {
+  if (!trust.may_remove) {
+    if (const size_t lost = losses(service.found, parsed->instances); lost != 0) {
       return {Watch::Verdict::kHeld, std::to_string(lost) + " of " +
                                          std::to_string(service.found.size()) +
                                          " instances would be lost"};
     }
     // A server that has just started and not caught up has nothing to say either.
-    if (!service.answered && parsed->empty()) return {Watch::Verdict::kHeld, "no instances"};
+    if (!service.answered && parsed->instances.empty()) {
+      return {Watch::Verdict::kHeld, "no instances"};
+    }
   }
-  service.found = std::move(*parsed);
+  forgive(service, *parsed, trust.after_loss);
+  service.found = std::move(parsed->instances);
   const bool first = !std::exchange(service.answered, true);
   // Until adopt() says so, the endpoints of the snapshot in force stay.
   const bool changed = service.endpoints.empty() && rebuild(service);
@@ -163,9 +173,54 @@ Watch::Verdict Discovery::on_answer(Service& service, const ConsulAnswer& answer
   return {changed ? Watch::Verdict::kChanged : Watch::Verdict::kSame, {}};
 }
 
+void Discovery::forgive(Service& service, const ServiceAnswer& answer, bool after_loss) {
+  if (after_loss) {
+    service.back_at = scheduler_.now();
+    service.forgivable = std::exchange(service.forgiven, {});
+    for (const auto& instance : service.found) {
+      if (healthy_enough(instance, HealthFloor::kWarning)) {
+        service.forgivable.try_emplace(instance.identity(), instance);
+      }
+    }
+    if (!service.forgivable.empty()) forgive_timer_->start(kForgivable);
+  }
+  if (service.forgiven.empty() && service.forgivable.empty()) return;
+  // What is not unproven now has run its checks, and counts as ever from now on.
+  auto before = std::exchange(service.forgiven, {});
+  for (size_t i = 0; i < answer.instances.size(); ++i) {
+    if (!answer.unproven[i]) continue;
+    const auto identity = answer.instances[i].identity();
+    if (auto node = before.extract(identity)) {
+      service.forgiven.insert(std::move(node));
+    } else if (auto other = service.forgivable.extract(identity)) {
+      service.forgiven.insert(std::move(other));
+    }
+  }
+}
+
+void Discovery::end_forgiveness() {
+  bool left = false;
+  for (auto& [name, service] : services_) {
+    const Millis age = scheduler_.now() - service->back_at;
+    if (age >= kForgivable) service->forgivable.clear();
+    if (age >= kForgive && !service->forgiven.empty()) {
+      service->forgiven.clear();
+      rebuild(*service);
+    }
+    left = left || !service->forgiven.empty() || !service->forgivable.empty();
+  }
+  if (left) forgive_timer_->start(kForgiveStep);
+}
+
 bool Discovery::rebuild(Service& service) {
   auto instances = service.endpoints.empty() ? service.found : static_instances(service.endpoints);
   for (auto& instance : instances) {
+    const auto forgiven = service.forgiven.find(instance.identity());
+    if (service.endpoints.empty() && forgiven != service.forgiven.end()) {
+      instance.health = forgiven->second.health;
+      instance.weight = forgiven->second.weight;
+      instance.usable = forgiven->second.usable;
+    }
     instance.usable = instance.usable && healthy_enough(instance, service.floor);
   }
   resolve(service, instances);

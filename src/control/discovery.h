@@ -1,6 +1,10 @@
 // The instances of every service that is referenced: one watch a service in Consul, or at once
 // those that a document lists. A change of one service delivers that service's new list alone.
 //
+// An agent that restarts calls every check of its own critical until it has run again. So, after
+// the agent was lost, an instance that was in use and becomes critical for no other reason within
+// kForgivable stays in use until its checks have run, for kForgive at most.
+//
 // A configuration comes in three steps, so that routes never point at services nobody has looked
 // up: prepare() begins to watch what is new, adopt() puts the policies in force (floor of health,
 // static endpoints) just before the snapshot is, keep_only() ends the watches that no snapshot
@@ -15,6 +19,7 @@
 #include <vector>
 
 #include "control/agent.h"
+#include "control/catalog.h"
 #include "control/resolver.h"
 #include "control/watch.h"
 #include "model/snapshot.h"
@@ -23,6 +28,9 @@ namespace lictor {
 
 class Discovery {
  public:
+  static constexpr Millis kForgive{30'000};
+  static constexpr Millis kForgivable{5'000};  // a restarted agent has told the servers by then
+
   class User {
    public:
     virtual void on_instances(const std::string& service, InstanceListPtr instances) = 0;
@@ -55,6 +63,11 @@ class Discovery {
     HealthFloor floor = HealthFloor::kWarning;
     std::vector<Endpoint> endpoints;  // not empty: in force instead of `found`
     std::vector<Instance> found;      // in Consul, as parsed
+    // As they were before the agent was lost, by identity: those that are unproven now, and those
+    // that may still become so.
+    std::map<std::string, Instance> forgiven;
+    std::map<std::string, Instance> forgivable;
+    Millis back_at{0};
     bool answered = false;
     std::set<std::string> names;  // that were to be resolved
     InstanceListPtr list;
@@ -62,7 +75,9 @@ class Discovery {
   };
   Service& service_of(const Upstream& upstream);
   void watch(Service& service);
-  Watch::Verdict on_answer(Service& service, const ConsulAnswer& answer, bool may_remove);
+  Watch::Verdict on_answer(Service& service, const ConsulAnswer& answer, Watch::Trust trust);
+  void forgive(Service& service, const ServiceAnswer& answer, bool after_loss);
+  void end_forgiveness();
   bool rebuild(Service& service);
   void resolve(Service& service, std::vector<Instance>& instances);
   void on_resolved(const std::string& name);
@@ -71,6 +86,7 @@ class Discovery {
   Agent* const agent_;
   User& user_;
   Resolver resolver_;
+  std::unique_ptr<Timer> forgive_timer_;
   std::map<std::string, std::unique_ptr<Service>> services_;
 };
 

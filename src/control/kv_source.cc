@@ -38,20 +38,20 @@ Watch::Options options_of(const std::string& prefix) {
 KvSource::KvSource(Agent& agent, std::string prefix, Sink sink)
     : prefix_(std::move(prefix)),
       sink_(std::move(sink)),
-      watch_(agent, options_of(prefix_), [this](const ConsulAnswer& answer, bool may_remove) {
-        return on_answer(answer, may_remove);
+      watch_(agent, options_of(prefix_), [this](const ConsulAnswer& answer, Watch::Trust trust) {
+        return on_answer(answer, trust);
       }) {}
 
 void KvSource::start() { watch_.start(); }
 
-Watch::Verdict KvSource::on_answer(const ConsulAnswer& answer, bool may_remove) {
+Watch::Verdict KvSource::on_answer(const ConsulAnswer& answer, Watch::Trust trust) {
   std::vector<Document> documents;
   if (answer.status != 404) {
     auto parsed = parse_kv(answer.body, prefix_);
     if (!parsed) return {Watch::Verdict::kMalformed, parsed.error()};
     documents = std::move(*parsed);
   }
-  if (!may_remove) {
+  if (!trust.may_remove) {
     if (const size_t lost = missing(documents_, documents); lost != 0) {
       return {Watch::Verdict::kHeld, std::to_string(lost) + " of " +
                                          std::to_string(documents_.size()) +

@@ -15,7 +15,7 @@ class KvSource final : public Source {
   std::string describe() const override { return "Consul KV at " + prefix(); }
 
  private:
-  Watch::Verdict on_answer(const ConsulAnswer& answer, bool may_remove);
+  Watch::Verdict on_answer(const ConsulAnswer& answer, Watch::Trust trust);
 
   const std::string prefix_;
   const Sink sink_;

@@ -55,7 +55,7 @@ void ConsulMonitor::note_connection() {
   if (agent_faults_ != 0) return;
   const bool first = !std::exchange(ever_connected_, true);
   if (std::exchange(said_lost_, false) && !first) {
-    log::info("consul: {} is back, everything is in sync", address_);
+    log::info("consul: {} is back", address_);
   } else if (first) {
     log::info("consul: connected to {}", address_);
   }

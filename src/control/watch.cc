@@ -93,12 +93,12 @@ void Watch::judge(const ConsulAnswer& answer) {
   if (backwards && !settle_until_) settle_until_ = now + kSettle;
 
   const size_t hash = std::hash<std::string>()(answer.body) ^ static_cast<size_t>(answer.status);
-  if (applied_hash_ == hash) {
+  if (applied_hash_ == hash && !lost_) {
     accept(answer, false, hash, backwards);
     return;
   }
   const bool settled = !settle_until_ || now >= *settle_until_;
-  const Verdict verdict = sink_(answer, answer.known_leader && settled);
+  const Verdict verdict = sink_(answer, {answer.known_leader && settled, lost_});
   switch (verdict.kind) {
     case Verdict::kMalformed:
       fail(QueryOutcome::kMalformed, Fault::kQuery, "malformed answer: " + verdict.error);
@@ -120,6 +120,7 @@ void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash, bool b
   last_index_ = *answer.index;
   index_ = backwards ? 0 : last_index_;
   settle_until_.reset();
+  lost_ = false;
   faults_ = held_ = 0;
   noise_ = changed || last_index_ == asked_index_ ? 0 : noise_ + 1;
   const Millis spacing = noise_ < kQuietAfter ? kSpacing : kQuietSpacing;
@@ -158,6 +159,7 @@ void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::st
   agent_.monitor.failed(this, options_.name, fault, error);
   index_ = 0;
   held_ = 0;
+  lost_ = lost_ || fault == ConsulMonitor::Fault::kAgent;
   const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
   pause(backoff(refused ? kRefusedCap : kBackoffCap));
 }

@@ -6,7 +6,8 @@
 //   1. Not whole, not 200, without an index, or not understood by the sink: a fault. Nothing is
 //      changed; the next query is a plain one (no index: an agent that lost its state would keep a
 //      query with an old index waiting), after a backoff that never gives up.
-//   2. Content as last time: nothing is changed, however the index moved.
+//   2. Content as last time (and the agent was there all the time): nothing is changed, however the
+//      index moved.
 //   3. No known leader, or an index that went backwards within the last kSettle: the sink is told
 //      that the answer may add but not take away; if it would, it is held, and asked again.
 //   4. The sink takes it. The next query has the answer's index, or none when the index went
@@ -46,8 +47,13 @@ class Watch final : private QueryBudget::Member {
     Kind kind = kSame;
     std::string error;  // of kMalformed: where and what; of kHeld: what would have gone
   };
-  // `may_remove` false: take the answer only if it takes nothing away. Must not destroy the watch.
-  using Sink = std::function<Verdict(const ConsulAnswer& answer, bool may_remove)>;
+  struct Trust {
+    bool may_remove = true;  // false: take the answer only if it takes nothing away
+    bool after_loss =
+        false;  // the agent was lost since the last answer taken: it may have restarted
+  };
+  // Must not destroy the watch.
+  using Sink = std::function<Verdict(const ConsulAnswer& answer, Trust trust)>;
 
   struct Options {
     std::string name;  // in messages: "service web"
@@ -95,6 +101,7 @@ class Watch final : private QueryBudget::Member {
   uint64_t last_index_ = 0;  // of the last answer taken
   std::optional<size_t> applied_hash_;
   std::optional<Millis> settle_until_;
+  bool lost_ = false;    // an agent's fault since the last answer taken
   uint32_t faults_ = 0;  // in a row
   uint32_t held_ = 0;    // in a row
   uint32_t noise_ = 0;   // answers in a row whose index moved without a change
