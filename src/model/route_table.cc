@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -30,10 +31,13 @@ struct TransparentHash {
 };
 using HostMap = std::unordered_map<std::string, uint32_t, TransparentHash, std::equal_to<>>;
 
+// Holds what a match reads of a route that is not chosen, so that those routes stay untouched.
 struct Candidate {
   const Route* route;
+  int32_t priority;
   uint32_t first_name;  // of its captures, in Impl::names
-  uint32_t captures;
+  uint16_t captures;
+  bool any_method;
 };
 
 struct Range {
@@ -57,16 +61,15 @@ struct Draft {
 
 // The order among candidates of one host and one path; later conditions come in here.
 bool goes_first(const Candidate& a, const Candidate& b) {
-  if (a.route->priority != b.route->priority) return a.route->priority > b.route->priority;
-  const bool a_any = a.route->methods.empty();
-  const bool b_any = b.route->methods.empty();
-  if (a_any != b_any) return b_any;
+  if (a.priority != b.priority) return a.priority > b.priority;
+  if (a.any_method != b.any_method) return b.any_method;
   return a.route->name < b.route->name;
 }
 
-bool takes_method(const Route& route, std::string_view method) {
-  return route.methods.empty() ||
-         std::find(route.methods.begin(), route.methods.end(), method) != route.methods.end();
+bool takes_method(const Candidate& candidate, std::string_view method) {
+  if (candidate.any_method) return true;
+  const auto& methods = candidate.route->methods;
+  return std::find(methods.begin(), methods.end(), method) != methods.end();
 }
 
 // What is left of a path while it is walked. "/a/" has the segments "a" and "".
@@ -99,7 +102,9 @@ struct RouteTable::Impl {
   HostMap wildcards;  // by what is behind the "*": ".example.org"
   uint32_t any_host = kNone;
 
-  std::vector<Draft> drafts;  // empty once built
+  // Empty once built. Most routes name their captures alike: each list of names is kept once.
+  std::vector<Draft> drafts;
+  std::map<std::vector<std::string>, uint32_t> known_names;
 
   uint32_t add_node(uint32_t parent);
   uint32_t root_of(std::string_view host);
@@ -144,14 +149,14 @@ uint32_t RouteTable::Impl::child_of(uint32_t node, const PathPattern::Segment& s
 
 void RouteTable::Impl::add(const Route& route, std::string_view host, const PathPattern& pattern) {
   uint32_t node = root_of(host);
-  const auto first_name = static_cast<uint32_t>(names.size());
-  for (const auto& segment : pattern.segments) {
-    node = child_of(node, segment);
-    if (segment.capture) names.push_back(segment.text);
-  }
-  const auto captures = static_cast<uint32_t>(names.size()) - first_name;
+  for (const auto& segment : pattern.segments) node = child_of(node, segment);
+  const auto captures = pattern.captures();
+  const auto [known, added] =
+      known_names.try_emplace(captures, static_cast<uint32_t>(names.size()));
+  if (added) names.insert(names.end(), captures.begin(), captures.end());
   auto& list = pattern.rest ? drafts[node].rest : drafts[node].exact;
-  list.push_back({&route, first_name, captures});
+  list.push_back({&route, route.priority, known->second, static_cast<uint16_t>(captures.size()),
+                  route.methods.empty()});
 }
 
 Range RouteTable::Impl::keep(std::vector<Candidate>& list) {
@@ -169,13 +174,14 @@ void RouteTable::Impl::finish() {
     node.rest = keep(drafts[i].rest);
     for (const Range range : {node.exact, node.rest}) {
       if (range.first == range.last) continue;
-      node.best_priority = std::max(node.best_priority, candidates[range.first].route->priority);
+      node.best_priority = std::max(node.best_priority, candidates[range.first].priority);
     }
     if (drafts[i].parent == kNone) continue;
     Node& parent = nodes[drafts[i].parent];
     parent.best_priority = std::max(parent.best_priority, node.best_priority);
   }
   drafts = {};
+  known_names = {};
 }
 
 // --- matching ------------------------------------------------------------------------------------
@@ -217,7 +223,7 @@ class Walk {
   void take(Range range) {
     for (uint32_t i = range.first; i < range.last; ++i) {
       const Candidate& candidate = candidates_[i];
-      if (!visitor_.wants(candidate.route->priority)) return;
+      if (!visitor_.wants(candidate.priority)) return;
       visitor_.take(candidate, values_);
     }
   }
@@ -239,11 +245,11 @@ class Finder {
 
   bool wants(int32_t priority) const { return match_.route == nullptr || priority > best_; }
   void take(const Candidate& candidate, const Values& values) {
-    if (!takes_method(*candidate.route, method_)) {
+    if (!takes_method(candidate, method_)) {
       mismatch_ = true;
       return;
     }
-    best_ = candidate.route->priority;
+    best_ = candidate.priority;
     match_.route = candidate.route;
     match_.capture_count = candidate.captures;
     for (size_t i = 0; i < candidate.captures; ++i) {
