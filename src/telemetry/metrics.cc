@@ -305,12 +305,17 @@ void Metrics::Impl::render_connections(Exposition& out) const {
     out.sample({{"listener", listeners[listener]}}, open);
   }
 
+  uint64_t refused = 0;
   uint64_t in = 0;
   uint64_t sent = 0;
   for (size_t worker = 0; worker < worker_count; ++worker) {
+    refused += worker_cells[worker].connections_refused.get();
     in += worker_cells[worker].bytes_in.get();
     sent += worker_cells[worker].bytes_out.get();
   }
+  out.counter("lictor_connections_refused_total",
+              "Connections of clients closed at once, over limits.connections.");
+  out.sample({}, refused);
   out.counter("lictor_bytes_total", "Bytes read from clients (in) and written to them (out).");
   out.sample({{"direction", "in"}}, in);
   out.sample({{"direction", "out"}}, sent);

@@ -259,9 +259,12 @@ TEST_CASE("metrics: connections by listener") {
   metrics.worker(0).connections[0].add(3);
   metrics.worker(1).connections[0].add();
   metrics.worker(1).connections[0].sub(2);
+  metrics.worker(0).connections_refused.add();
+  metrics.worker(1).connections_refused.add(2);
   const auto series = parse(metrics.render({}));
   CHECK(at(series, R"(lictor_connections{listener="http"})") == "2");
   CHECK(at(series, R"(lictor_connections{listener="https"})") == "0");
+  CHECK(at(series, "lictor_connections_refused_total") == "3");
 }
 
 TEST_CASE("metrics: what the control thread knows") {
