@@ -64,7 +64,8 @@ bool check_filter_field(const JsonValue& at, std::string_view name) {
     at.fail(R"(Host is changed with {"rewrite": {"host": "..."}}, or with "host" of the upstream)");
     return false;
   }
-  if (is_hop_by_hop(id) || id == FieldId::kContentLength || id == FieldId::kExpect) {
+  if (is_hop_by_hop(id) || id == FieldId::kContentLength || id == FieldId::kExpect ||
+      id == FieldId::kTrailer) {
     at.fail(in_quotes(name) + " belongs to one connection: the gateway writes it itself");
     return false;
   }

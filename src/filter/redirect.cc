@@ -74,6 +74,8 @@ void read_path(JsonObject& object, Redirect& redirect, const FilterContext& cont
   redirect.has_query = text.find('?') != std::string::npos;
   if (!text.starts_with('/')) {
     at->fail("must begin with '/'");
+  } else if (text.starts_with("//")) {
+    at->fail("must begin with one '/'");
   } else if (text.find_first_of(" #\\\"<>") != std::string::npos) {
     at->fail("has a character that a path can't have: percent-encode it");
   }
