@@ -51,7 +51,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::cerr << "lictor: " << error.what() << "; see lictor --help\n";
+    return kUsage;
   }
   if (*version_command) {
     std::cout << "lictor " << lictor::version() << "\n";

@@ -30,13 +30,17 @@ struct H1Callbacks {
   }
   static int method(llhttp_t* parser, const char* at, size_t size) {
     H1Codec& self = codec(parser);
-    return self.on_text(self.head_->method_name, {at, size}, 64, Failure::kNotImplemented,
-                        "the method is not known");
+    return self.on_text(self.head_->method_name, {at, size}, H1Codec::kMaxMethodBytes,
+                        Failure::kNotImplemented, "the method is not known");
   }
   static int status(llhttp_t* parser, const char* at, size_t size) {
     H1Codec& self = codec(parser);
     return self.on_text(self.head_->reason, {at, size}, 1024, Failure::kUpstreamProtocol,
                         "the reason phrase is too long");
+  }
+  static int version_done(llhttp_t* parser) {
+    codec(parser).line_parsed_ = true;
+    return 0;
   }
   static int body(llhttp_t* parser, const char* at, size_t size) {
     H1Codec& self = codec(parser);
@@ -53,6 +57,7 @@ struct H1Callbacks {
       s.on_url = url;
       s.on_method = method;
       s.on_status = status;
+      s.on_version_complete = version_done;
       s.on_header_field = data<&H1Codec::on_field_name>;
       s.on_header_value = data<&H1Codec::on_field_value>;
       s.on_header_value_complete = event<&H1Codec::on_field_done>;
@@ -72,6 +77,11 @@ namespace {
 llhttp_t* parser_of(std::array<std::byte, H1Codec::kParserSize>& storage) {
   static_assert(sizeof(llhttp_t) <= H1Codec::kParserSize);
   return std::launder(reinterpret_cast<llhttp_t*>(storage.data()));
+}
+
+bool is_version_char(size_t at, char c) {
+  constexpr std::string_view kPattern = "HTTP/d.d";
+  return kPattern[at] == 'd' ? c >= '0' && c <= '9' : c == kPattern[at];
 }
 
 bool is_bodiless(uint16_t status) { return status < 200 || status == 204 || status == 304; }
@@ -99,7 +109,8 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
   state_ = State::kHead;
   started_ = stopped_ = false;
   keep_alive_ = true;
-  line_ = Line::kBefore;
+  line_ = {};
+  line_error_ = line_parsed_ = false;
   has_length_ = has_chunked_ = has_host_ = false;
   connection_upgrade_ = connection_close_ = connection_keep_alive_ = false;
 }
@@ -107,17 +118,23 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
 Result<size_t> H1Codec::feed(std::string_view bytes) {
   if (bytes.empty() || complete()) return size_t{0};
   started_ = true;
-  if (kind_ == Kind::kRequest && line_ != Line::kDone && !scan_request_line(bytes)) {
-    return fail(Failure::kBadRequest, "the request line has stray white space or no CRLF");
+  if (kind_ == Kind::kRequest && line_.state != Line::kDone) {
+    if (const auto good = scan_request_line(bytes); !good) return std::unexpected(good.error());
+    if (line_error_ && line_.state != Line::kDone) return bytes.size();
   }
   const bool was_in_head = in_head();
   const uint64_t bytes_before = bytes_;
   llhttp_t* parser = parser_of(parser_);
+  if (line_error_) return std::unexpected(parser_error());
   const llhttp_errno code = llhttp_execute(parser, bytes.data(), bytes.size());
   if (stopped_) return bytes.size();
   if (error_.failure != Failure::kNone) return std::unexpected(error_);
   if (code != HPE_OK && code != HPE_PAUSED && code != HPE_PAUSED_UPGRADE) {
-    return std::unexpected(parser_error(bytes));
+    if (kind_ == Kind::kRequest && !line_parsed_ && line_.state != Line::kDone) {
+      line_error_ = true;  // what it is shows at the line's end, however the bytes come
+      return bytes.size();
+    }
+    return std::unexpected(parser_error());
   }
   if (was_in_head && in_head()) {
     // Blank lines before the start line and blanks around values are in no field, and endless too.
@@ -132,32 +149,62 @@ Result<size_t> H1Codec::feed(std::string_view bytes) {
   return std::min(used, bytes.size());
 }
 
-// One space between the three parts, none around them, CR before LF (RFC 9112, section 3): llhttp
-// lets some of these pass, and reports others as a bad version.
-bool H1Codec::scan_request_line(std::string_view bytes) {
+// method SP target SP HTTP/d.d CRLF, nothing else (RFC 9112, section 3): llhttp lets some white
+// space pass, and can't tell a bad line from a method or version that it doesn't know.
+Result<void> H1Codec::scan_request_line(std::string_view bytes) {
   for (const char c : bytes) {
-    switch (line_) {
-      case Line::kBefore:
-        if (c == '\r' || c == '\n') continue;
-        line_ = c == ' ' ? Line::kSpace : Line::kText;
+    if (line_.state == Line::kBefore) {
+      if (c == '\r' || c == '\n') continue;
+      line_.state = Line::kMethod;
+    }
+    ++line_.size;
+    switch (line_.state) {
+      case Line::kMethod:
+        if (c == ' ' && line_.size > 1) {
+          line_.state = Line::kTarget;
+          line_.part = 0;
+        } else if (!is_token_char(c)) {
+          return fail(Failure::kBadRequest, "the request line does not begin with a method");
+        }
         break;
-      case Line::kText:
-        if (c == '\n' || c == '\t') return false;
-        if (c == ' ') line_ = Line::kSpace;
-        if (c == '\r') line_ = Line::kCr;
+      case Line::kTarget:
+        if (c == ' ' && line_.part > 0) {
+          line_.state = Line::kVersion;
+          line_.part = 0;
+        } else if (static_cast<unsigned char>(c) <= ' ') {
+          return fail(Failure::kBadRequest, "the request line is not method, target and version");
+        } else {
+          ++line_.part;
+        }
         break;
-      case Line::kSpace:
-        if (c == ' ' || c == '\r' || c == '\n' || c == '\t') return false;
-        line_ = Line::kText;
+      case Line::kVersion:
+        if (c == '\r' && line_.part == line_.version.size()) {
+          line_.state = Line::kCr;
+        } else if (line_.part == line_.version.size() || !is_version_char(line_.part, c)) {
+          return fail(Failure::kBadRequest, "the request line does not end with a version");
+        } else {
+          line_.version[line_.part++] = c;
+        }
         break;
       case Line::kCr:
-        line_ = Line::kDone;
-        return c == '\n';
-      case Line::kDone:
-        return true;
+        line_.state = Line::kDone;
+        if (c != '\n') return fail(Failure::kBadRequest, "a CR without LF in the request line");
+        return check_version();
+      default:
+        break;
     }
   }
-  return true;
+  if (line_.size > limits_->uri_bytes + kMaxMethodBytes + 16) {
+    return fail(Failure::kUriTooLong, "the request target is too long");
+  }
+  return {};
+}
+
+Result<void> H1Codec::check_version() const {
+  const std::string_view version(line_.version.data(), line_.version.size());
+  if (version == "HTTP/1.1" || version == "HTTP/1.0") return {};
+  if (version[5] == '0') return fail(Failure::kBadRequest, "HTTP/0.9 is not spoken here");
+  return fail(Failure::kHttpVersion, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 }
 
 Result<void> H1Codec::finish() {
@@ -178,30 +225,16 @@ int H1Codec::fail_with(Failure failure, const char* detail) {
   return fail_with(Error{failure, false, detail});
 }
 
-Error H1Codec::parser_error(std::string_view bytes) const {
+Error H1Codec::parser_error() const {
   const auto* parser = std::launder(reinterpret_cast<const llhttp_t*>(parser_.data()));
-  const char* at = llhttp_get_error_pos(parser);
-  Error error{malformed(), false, "the message is malformed"};
-  if (const char* reason = llhttp_get_error_reason(parser); reason != nullptr && *reason != '\0') {
-    error.detail = reason;
+  // The line is well-formed, so this is a token that llhttp has no method for: not the client's
+  // fault.
+  if (kind_ == Kind::kRequest && llhttp_get_errno(parser) == HPE_INVALID_METHOD) {
+    return {Failure::kNotImplemented, false, "the method is not known"};
   }
-  if (kind_ == Kind::kResponse) return error;
-  switch (llhttp_get_errno(parser)) {
-    case HPE_INVALID_METHOD: {
-      // A token that the parser can't carry is not the client's mistake.
-      const bool inside = at >= bytes.data() && at < bytes.data() + bytes.size();
-      if (inside && is_token_char(*at)) {
-        return {Failure::kNotImplemented, false, "the method is not known"};
-      }
-      break;
-    }
-    case HPE_INVALID_VERSION:
-    case HPE_PAUSED_H2_UPGRADE:
-      return {Failure::kHttpVersion, false, "only HTTP/1.1 and HTTP/1.0 are spoken here"};
-    default:
-      break;
-  }
-  return error;
+  const char* reason = llhttp_get_error_reason(parser);
+  const bool told = reason != nullptr && *reason != '\0';
+  return {malformed(), false, told ? reason : "the message is malformed"};
 }
 
 int H1Codec::on_text(std::string_view& text, std::string_view bytes, uint64_t limit,
@@ -346,12 +379,7 @@ int H1Codec::on_head_done() {
   llhttp_t* parser = parser_of(parser_);
   const int major = llhttp_get_http_major(parser);
   const int minor = llhttp_get_http_minor(parser);
-  if (major != 1) {
-    if (kind_ == Kind::kResponse) return fail_with(malformed(), "the version is not HTTP/1");
-    return major == 0
-               ? fail_with(Failure::kBadRequest, "HTTP/0.9 is not spoken here")
-               : fail_with(Failure::kHttpVersion, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-  }
+  if (major != 1) return fail_with(malformed(), "the version is neither 1.0 nor 1.1");
   head_->version = minor == 0 ? Version::kHttp10 : Version::kHttp11;
   head_->status =
       static_cast<uint16_t>(kind_ == Kind::kResponse ? llhttp_get_status_code(parser) : 0);

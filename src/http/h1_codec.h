@@ -36,6 +36,7 @@ class H1Codec {
  public:
   enum class Kind : uint8_t { kRequest, kResponse };
   static constexpr size_t kParserSize = 112;
+  static constexpr size_t kMaxMethodBytes = 64;
   static constexpr size_t kMaxTrailerBytes = 16384;
   static constexpr size_t kMaxExtensionBytes = 16384;
 
@@ -65,9 +66,17 @@ class H1Codec {
  private:
   friend struct H1Callbacks;
   enum class State : uint8_t { kHead, kBody, kComplete };
-  enum class Line : uint8_t { kBefore, kText, kSpace, kCr, kDone };
+  // How far a request line has been read, by our own eyes.
+  struct Line {
+    enum State : uint8_t { kBefore, kMethod, kTarget, kVersion, kCr, kDone };
+    State state = kBefore;
+    std::array<char, 8> version{};
+    uint64_t size = 0;
+    uint64_t part = 0;  // bytes of the part that is being read
+  };
 
-  bool scan_request_line(std::string_view bytes);
+  Result<void> scan_request_line(std::string_view bytes);
+  Result<void> check_version() const;
   int on_text(std::string_view& text, std::string_view bytes, uint64_t limit, Failure failure,
               const char* detail);
   int on_field_name(std::string_view bytes);
@@ -87,7 +96,7 @@ class H1Codec {
   Failure malformed() const {
     return kind_ == Kind::kRequest ? Failure::kBadRequest : Failure::kUpstreamProtocol;
   }
-  Error parser_error(std::string_view bytes) const;
+  Error parser_error() const;
 
   // llhttp_t, whose header only h1_codec.cc includes.
   alignas(8) std::array<std::byte, kParserSize> parser_;
@@ -105,7 +114,9 @@ class H1Codec {
   Kind kind_;
   Method request_method_ = Method::kGet;
   State state_ = State::kHead;
-  Line line_ = Line::kBefore;
+  Line line_;
+  bool line_error_ = false;   // llhttp gave up before the line's end
+  bool line_parsed_ = false;  // llhttp is through with it
   bool started_ = false;
   bool stopped_ = false;
   bool keep_alive_ = true;

@@ -34,7 +34,7 @@ bool may_eject_one_more(const EjectionPolicy& policy, const InstanceList& list) 
     if (instance.state->ejected()) ++out;
   }
   const uint64_t most = std::max<uint64_t>(1, usable * policy.max_percent / 100);
-  return policy.max_percent > 0 && out + 1 <= most && out + 1 < usable;
+  return out + 1 <= most && out + 1 < usable;
 }
 
 }  // namespace

@@ -550,6 +550,8 @@ void Exchange::reply_problem(const Error& error) {
     return;
   }
   local_failure_ = error.failure;
+  // Who is that wrong about one request may mean something else by the next.
+  if (error.failure == Failure::kBadRequest) down_->close_after();
   std::string_view allow;
   if (error.failure == Failure::kMethodNotAllowed) allow = allowed_methods();
   if (request_id_.empty()) request_id_ = new_request_id(context_.random, arena());

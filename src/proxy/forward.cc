@@ -41,6 +41,14 @@ bool is_twin_of_own(std::string_view name) {
                      [&](std::string_view own) { return is_underscore_twin(name, own); });
 }
 
+// X-Forwarded-Server, X-Forwarded-Ssl and whatever else backends believe.
+bool is_other_x_forwarded(std::string_view name) {
+  constexpr std::string_view kPrefix = "x-forwarded-";
+  if (name.size() < kPrefix.size()) return false;
+  const std::string_view start = name.substr(0, kPrefix.size());
+  return equals_ignore_case(start, kPrefix) || is_underscore_twin(start, kPrefix);
+}
+
 // Removes hop-by-hop fields and those that Connection names (RFC 9110, section 7.6.1).
 void remove_hop_by_hop(Fields& fields) {
   std::array<std::string_view, 32> named;
@@ -175,7 +183,7 @@ void prepare_request(Head& request, const ForwardInfo& info, Arena& arena) {
       case FieldId::kXRequestId:
         return true;  // written anew below
       case FieldId::kOther:
-        return is_twin_of_own(field.name);
+        return is_twin_of_own(field.name) || (!trusted && is_other_x_forwarded(field.name));
       default:
         return !trusted && is_forwarding(field.id);
     }

@@ -235,8 +235,6 @@ def test_a_deploy_of_every_instance_fails_no_request(make, agent, service, load,
         load.assert_gone(backend.name, within=SOON, watch=0.2)
         backend.stop()
     load.run_for(100)
-    for name in ("new-a", "new-b"):
-        agent.deregister(f"{service}-{name}")
 
 
 # The agent goes and comes back

