@@ -171,7 +171,7 @@ void Checker::check_folder(const fs::path& folder) {
     if (!text) continue;
     std::string key = path.lexically_relative(folder).generic_string();
     key.resize(key.size() - kSuffix.size());
-    if (is_kind) key = own + "/" + key;
+    if (is_kind) key.insert(0, own + "/");
     const bool top = key.find('/') == std::string::npos;
     if (top && guess_kind(*text) == "bootstrap") key = "bootstrap";
     files.push_back({path.string(), std::move(key), *text});

@@ -74,9 +74,10 @@ std::map<std::string, std::string> find_ties(
         auto& before = taken[tie_key(*route, host, path)];
         for (const Route* other : before) {
           if (other == route.get() || !share_a_method(*other, *route)) continue;
-          warnings.try_emplace(route->name, "route " + in_quotes(other->name) +
-                                                " takes the same requests (host " + host +
-                                                ", path " + path + ") and wins by its name");
+          std::string& warning = warnings[route->name];
+          if (!warning.empty()) continue;
+          warning = "route " + in_quotes(other->name) + " takes the same requests (host ";
+          warning.append(host).append(", path ").append(path).append(") and wins by its name");
         }
         before.push_back(route.get());
       }

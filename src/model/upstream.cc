@@ -1,6 +1,7 @@
 #include "model/upstream.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lictor {
 
@@ -25,18 +26,18 @@ InstanceListPtr make_instance_list(std::vector<Instance> instances, const Instan
       known.emplace(instance.identity(), instance.state);
     }
   }
-  std::map<std::string, Instance> sorted;
-  for (auto& instance : instances) {
-    std::string identity = instance.identity();
-    sorted.try_emplace(std::move(identity), std::move(instance));
-  }
+  std::vector<std::pair<std::string, size_t>> order;
+  order.reserve(instances.size());
+  for (size_t i = 0; i < instances.size(); ++i) order.emplace_back(instances[i].identity(), i);
+  std::sort(order.begin(), order.end());
   auto list = std::make_shared<InstanceList>();
-  list->state = previous != nullptr ? previous->state : std::make_shared<UpstreamState>();
-  list->instances.reserve(sorted.size());
-  for (auto& [identity, instance] : sorted) {
+  list->instances.reserve(order.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    const auto& [identity, index] = order[i];
+    if (i > 0 && identity == order[i - 1].first) continue;
     const auto found = known.find(identity);
-    instance.state = found != known.end() ? found->second : std::make_shared<InstanceState>();
-    list->instances.push_back(std::move(instance));
+    Instance& kept = list->instances.emplace_back(std::move(instances[index]));
+    kept.state = found != known.end() ? found->second : std::make_shared<InstanceState>();
   }
   return list;
 }
