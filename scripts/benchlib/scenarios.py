@@ -1,0 +1,85 @@
+"""What is measured: each scenario is one kind of traffic and one way the proxies are set up."""
+
+import dataclasses
+
+SMALL = 100
+LARGE = 1 << 20
+UPLOAD = 256 << 10
+ROUTES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    title: str
+    path: str = "/small"
+    connections: int = 64
+    length: int = SMALL  # of the response's body
+    upload: int = 0  # bytes of the request's body
+    close: bool = False  # a new connection for each request
+    routes: int = 0  # this many routes with filters, instead of one without
+    logged: bool = False  # access log to a file, metrics read during each round
+    against: str = ""  # the scenario that this one is a variation of
+    idle: int = 0  # no load: memory of this many idle connections
+
+    def lua(self):
+        """The wrk script: what to send, and the results in a form that is easy to read."""
+        lines = []
+        if self.upload:
+            lines += [
+                'wrk.method = "POST"',
+                f'wrk.body = string.rep("x", {self.upload})',
+            ]
+        if self.close:
+            lines.append('wrk.headers["Connection"] = "close"')
+        if self.routes:
+            lines.append(ROUTES_LUA % {"routes": self.routes})
+        return "\n".join([*lines, DONE_LUA])
+
+
+# Every route in turn, from requests that are made before the load begins.
+ROUTES_LUA = """
+local requests, at = {}, 0
+init = function()
+  for i = 0, %(routes)d - 1 do
+    requests[i] = wrk.format("GET", string.format("/r%%04d/item", i))
+  end
+end
+request = function()
+  at = (at + 1) %% %(routes)d
+  return requests[at]
+end
+"""
+
+DONE_LUA = """
+done = function(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    "BENCH requests=%d duration_us=%d p50_us=%d p99_us=%d " ..
+    "connect=%d read=%d write=%d timeout=%d status=%d\\n",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end
+"""
+
+ALL = [
+    Scenario("get-64", "100-byte GET, keep-alive, 64 connections"),
+    Scenario("get-1000", "100-byte GET, keep-alive, 1,000 connections", connections=1000),
+    Scenario("download-1m", "1 MiB download, 32 connections", "/large", 32, length=LARGE),
+    Scenario("upload-256k", "256 KiB upload, 32 connections", "/upload", 32, upload=UPLOAD),
+    Scenario("connect", "100-byte GET, a new connection each, 64 at a time", close=True),
+    Scenario(
+        "logged",
+        "100-byte GET as get-64, with access log and metrics",
+        logged=True,
+        against="get-64",
+    ),
+    Scenario(
+        "routes-1000",
+        "100-byte GET over 1,000 routes with filters, with access log and metrics",
+        "/r0500/item",
+        routes=ROUTES,
+        logged=True,
+    ),
+    Scenario("idle-5000", "memory of 5,000 idle keep-alive connections", idle=5000),
+]
