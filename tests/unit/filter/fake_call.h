@@ -14,7 +14,7 @@
 
 namespace lictor {
 
-class FakeCall : public Call {
+class FakeCall final : public Call {
  public:
   struct Reply {
     uint16_t status = 0;
