@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "app/admin_scrape.h"
 #include "base/duration.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -65,53 +66,6 @@ AdminResponse get_readyz(AdminContext& context) {
 }
 
 // --- metrics -------------------------------------------------------------------------------------
-
-// Each instance is in one state: what its checks say, unless they are good and traffic or an
-// operator ejected it.
-std::string_view instance_state(const Instance& instance) {
-  const bool healthy = instance.health == Health::kPassing || instance.health == Health::kWarning;
-  if (healthy && instance.state && instance.state->ejected()) return "ejected";
-  return health_name(instance.health);
-}
-
-void add_instances(ScrapeInput& input, const std::string& service, const InstanceList* list) {
-  std::array<uint64_t, kInstanceStates.size()> counts{};
-  if (list != nullptr) {
-    for (const Instance& instance : list->instances) {
-      const auto* const found =
-          std::find(kInstanceStates.begin(), kInstanceStates.end(), instance_state(instance));
-      if (found != kInstanceStates.end()) {
-        ++counts[static_cast<size_t>(found - kInstanceStates.begin())];
-      }
-      const uint64_t ejections =
-          instance.state ? instance.state->ejections_total.load(std::memory_order_relaxed) : 0;
-      if (ejections != 0) input.ejections.push_back({service, instance.id, ejections});
-    }
-  }
-  for (size_t i = 0; i < counts.size(); ++i) {
-    input.instances.push_back({service, std::string(kInstanceStates[i]), counts[i]});
-  }
-}
-
-ScrapeInput scrape_input(const AdminSource& source) {
-  ScrapeInput input;
-  input.version = version();
-  input.access_log_dropped = source.access_log_dropped();
-  if (const SnapshotPtr snapshot = source.snapshot()) {
-    input.config_revision = snapshot->revision;
-    for (const auto& upstream : snapshot->upstreams) {
-      add_instances(input, upstream->service, source.instances(upstream->service).get());
-    }
-  }
-  for (const DocumentStatus& document : source.documents()) {
-    if (document.state != DocumentState::kActive) ++input.config_rejected;
-  }
-  if (source.has_consul()) {
-    ConsulStatus consul = source.consul();
-    input.consul = {true, consul.connected, consul.staleness_s, std::move(consul.by_outcome)};
-  }
-  return input;
-}
 
 AdminResponse get_metrics(AdminContext& context) {
   return {200,
@@ -371,10 +325,10 @@ AdminResponse get_index(AdminContext&) {
       std::string(version()) + "</h1>\n<p>The admin port. What it answers:</p>\n<ul>\n";
   for (const AdminCall& call : admin_calls()) {
     const bool link = call.method == "GET" && call.pattern.find('{') == std::string_view::npos;
-    const std::string pattern(call.pattern);
-    page += "<li><code>" + std::string(call.method) + " ";
-    page += link ? "<a href=\"" + pattern + "\">" + pattern + "</a>" : pattern;
-    page += "</code> " + std::string(call.summary) + "</li>\n";
+    page.append("<li><code>").append(call.method).append(" ");
+    if (link) page.append("<a href=\"").append(call.pattern).append("\">");
+    page.append(call.pattern).append(link ? "</a>" : "");
+    page.append("</code> ").append(call.summary).append("</li>\n");
   }
   page += "</ul>\n</html>\n";
   return {200,

@@ -57,6 +57,7 @@ struct AccessLog::Impl {
   struct alignas(64) Shard {
     std::mutex mutex;
     std::string lines;
+    bool used = false;
     std::atomic<uint64_t> dropped{0};  // written under the mutex
   };
 
@@ -80,7 +81,7 @@ struct AccessLog::Impl {
   int wake_fd = -1;
 
   std::vector<Shard> shards;
-  size_t shard_limit = 0;
+  std::atomic<size_t> used_shards{0};
   std::atomic<bool> idle{false};  // the writer sleeps until it is woken
   std::atomic<bool> reopen_wanted{false};
   std::atomic<bool> stopping{false};
@@ -105,7 +106,6 @@ AccessLog::Impl::Impl(Options given)
   if (wake_fd < 0) throw std::runtime_error("access log: no eventfd");
   const size_t count = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kMaxShards);
   shards = std::vector<Shard>(count);
-  shard_limit = options.queue_bytes / count;
 }
 
 // --- threads that log ----------------------------------------------------------------------------
@@ -169,14 +169,21 @@ void AccessLog::Impl::push(std::string_view line) {
   bool half_full = false;
   {
     const std::lock_guard lock(shard.mutex);
-    const size_t before = shard.lines.size();
-    if (before + line.size() > shard_limit) {
+    if (!shard.used) {
+      shard.used = true;
+      used_shards.fetch_add(1);
+    }
+    // Each used shard may fill its share of the queue.
+    const size_t sharers = used_shards.load(std::memory_order_relaxed);
+    const size_t before = shard.lines.size() * sharers;
+    const size_t after = before + line.size() * sharers;
+    if (after > options.queue_bytes) {
       shard.dropped.store(shard.dropped.load(std::memory_order_relaxed) + 1,
                           std::memory_order_relaxed);
       return;
     }
     shard.lines += line;
-    half_full = before < shard_limit / 2 && shard.lines.size() >= shard_limit / 2;
+    half_full = before < options.queue_bytes / 2 && after >= options.queue_bytes / 2;
   }
   // The writer says that it is idle before it looks at the shards a last time. Whoever locks second
   // sees the other: either it finds this line, or its word is seen here.

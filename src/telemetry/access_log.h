@@ -37,7 +37,7 @@ class AccessLog {
     std::string path = "-";  // "-" stdout, "off", or a file (a FIFO too)
     AccessFormat format = AccessFormat::kJson;
     double sample = 1.0;           // share of lines kept; errors (status >= 500) always are
-    size_t queue_bytes = 4 << 20;  // of lines that wait for the disk, about; more are dropped
+    size_t queue_bytes = 8 << 20;  // of lines that wait for the disk, about; more are dropped
     // How long the destructor waits for a reader or disk that takes nothing.
     std::chrono::milliseconds close_timeout{2000};
   };

@@ -36,7 +36,7 @@ std::string_view lines_for_pipe(std::string_view text) {
 // A blocking write to a pipe that nobody reads would hang the thread; O_NONBLOCK on descriptor 1
 // itself would hit every process that shares it, so a pipe is opened anew.
 int open_stdout() {
-  struct stat info {};
+  struct stat info{};
   if (fstat(STDOUT_FILENO, &info) == 0 && S_ISFIFO(info.st_mode)) {
     const int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0) return fd;
@@ -58,7 +58,7 @@ LogSink::~LogSink() { close(fd_); }
 
 int LogSink::open_path() const {
   if (path_ == "-") return open_stdout();
-  struct stat info {};
+  struct stat info{};
   if (stat(path_.c_str(), &info) == 0 && S_ISFIFO(info.st_mode)) {
     // Readable too: else opening fails or waits while there is no reader.
     return open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -70,7 +70,7 @@ void LogSink::use(int fd) {
   if (fd_ >= 0) close(fd_);
   fd_ = fd;
   torn_ = false;
-  struct stat info {};
+  struct stat info{};
   kind_ = Kind::kFile;
   if (fstat(fd, &info) != 0) return;
   if (S_ISFIFO(info.st_mode)) kind_ = Kind::kPipe;

@@ -1,12 +1,11 @@
-// Cells live in entries: one entry a set of labels, with a cell for each worker. A worker's pointer
-// to its cell holds the whole entry, so an entry that only the Metrics holds is one whose route or
-// instance went. Rendering takes references under the lock, and does its work after it.
+// Counting, the registry of cells, and what a scrape makes of them. Rendering takes references to
+// the cells under the registry's locks, and does its work after them.
 #include "telemetry/metrics.h"
 
 #include <iterator>
 #include <tuple>
-#include <unordered_map>
 
+#include "telemetry/cell_family.h"
 #include "telemetry/exposition.h"
 #include "telemetry/process_metrics.h"
 
@@ -15,86 +14,6 @@ namespace {
 
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "5xx", "connect_error", "timeout", "reset", "protocol_error"};
-
-template <class Cells>
-struct Entry {
-  Entry(size_t workers, std::string_view a, std::string_view b)
-      : first(a), second(b), cells(std::make_unique<Cells[]>(workers)) {}
-
-  std::string first;  // labels: route, or service and instance
-  std::string second;
-  std::unique_ptr<Cells[]> cells;  // by worker
-};
-
-// All entries of one kind, sorted by their labels.
-template <class Cells>
-class Family {
- public:
-  using EntryPtr = std::shared_ptr<Entry<Cells>>;
-
-  explicit Family(size_t workers) : workers_(workers) {}
-
-  std::shared_ptr<Cells> get(size_t worker, std::string_view first, std::string_view second) {
-    std::string key = key_of(first, second);
-    const std::lock_guard lock(mutex_);
-    auto found = entries_.find(key);
-    if (found == entries_.end()) {
-      if (entries_.size() >= sweep_at_) sweep();
-      found =
-          entries_.emplace(std::move(key), std::make_shared<Entry<Cells>>(workers_, first, second))
-              .first;
-    }
-    const EntryPtr& entry = found->second;
-    return {entry, &entry->cells[worker]};
-  }
-
-  // All entries; those that nobody else holds are no longer the family's.
-  std::vector<EntryPtr> take() {
-    const std::lock_guard lock(mutex_);
-    std::vector<EntryPtr> taken;
-    taken.reserve(entries_.size());
-    for (auto it = entries_.begin(); it != entries_.end();) {
-      taken.push_back(it->second);
-      // Letting go here orders what the last holder counted before what the caller will read.
-      it = it->second.use_count() == 2 ? entries_.erase(it) : std::next(it);
-    }
-    return taken;
-  }
-
-  // Calls `visit` with each worker's cell, or not at all when there is no such entry.
-  template <class Visit>
-  void visit(std::string_view first, std::string_view second, Visit visit) const {
-    const std::string key = key_of(first, second);
-    const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(key);
-    if (found == entries_.end()) return;
-    for (size_t worker = 0; worker < workers_; ++worker) visit(found->second->cells[worker]);
-  }
-
- private:
-  static constexpr size_t kLeastSweep = 1024;
-
-  static std::string key_of(std::string_view first, std::string_view second) {
-    std::string key;
-    key.reserve(first.size() + 1 + second.size());
-    key += first;
-    key += '\0';
-    key += second;
-    return key;
-  }
-
-  // Instances come and go, and perhaps nobody scrapes: the dead must not pile up. Done whenever the
-  // number of entries has doubled, so it costs each of them little.
-  void sweep() {
-    std::erase_if(entries_, [](const auto& item) { return item.second.use_count() == 1; });
-    sweep_at_ = std::max(kLeastSweep, entries_.size() * 2);
-  }
-
-  const size_t workers_;
-  mutable std::mutex mutex_;
-  std::map<std::string, EntryPtr> entries_;
-  size_t sweep_at_ = kLeastSweep;
-};
 
 struct HistogramSum {
   std::array<uint64_t, Histogram::kBoundsUs.size() + 1> buckets{};
@@ -176,9 +95,9 @@ RouteCells::Series& RouteCells::series_of(const Key& key) {
 // --- the registry --------------------------------------------------------------------------------
 
 struct Metrics::Impl {
-  using RouteEntries = std::vector<std::shared_ptr<Entry<RouteCells>>>;
-  using UpstreamEntries = std::vector<std::shared_ptr<Entry<UpstreamCells>>>;
-  using InstanceEntries = std::vector<std::shared_ptr<Entry<InstanceCells>>>;
+  using RouteEntries = std::vector<std::shared_ptr<CellEntry<RouteCells>>>;
+  using UpstreamEntries = std::vector<std::shared_ptr<CellEntry<UpstreamCells>>>;
+  using InstanceEntries = std::vector<std::shared_ptr<CellEntry<InstanceCells>>>;
 
   Impl(size_t workers, std::vector<std::string> names)
       : worker_count(workers),
@@ -188,7 +107,7 @@ struct Metrics::Impl {
         upstreams(workers),
         instances(workers) {}
 
-  RouteSum sum(const Entry<RouteCells>& entry) const;
+  RouteSum sum(const CellEntry<RouteCells>& entry) const;
   void render_requests(Exposition& out, const RouteEntries& entries) const;
   void render_connections(Exposition& out) const;
   void render_upstreams(Exposition& out, const UpstreamEntries& entries) const;
@@ -200,9 +119,9 @@ struct Metrics::Impl {
   const size_t worker_count;
   const std::vector<std::string> listeners;
   const std::unique_ptr<WorkerCells[]> worker_cells;
-  Family<RouteCells> routes;
-  Family<UpstreamCells> upstreams;
-  Family<InstanceCells> instances;
+  CellFamily<RouteCells> routes;
+  CellFamily<UpstreamCells> upstreams;
+  CellFamily<InstanceCells> instances;
 };
 
 Metrics::Metrics(size_t workers, std::vector<std::string> listeners)
@@ -245,7 +164,7 @@ InstanceTotals Metrics::instance_totals(std::string_view service, std::string_vi
 
 // --- the exposition ------------------------------------------------------------------------------
 
-RouteSum Metrics::Impl::sum(const Entry<RouteCells>& entry) const {
+RouteSum Metrics::Impl::sum(const CellEntry<RouteCells>& entry) const {
   RouteSum sum;
   sum.route = entry.first;
   for (size_t worker = 0; worker < worker_count; ++worker) {
@@ -333,7 +252,7 @@ void Metrics::Impl::render_upstreams(Exposition& out, const UpstreamEntries& ent
 
   struct Reason {
     std::string_view name;
-    Counter UpstreamCells::*counter;
+    Counter UpstreamCells::* counter;
   };
   static constexpr auto kReasons = std::to_array<Reason>({
       {"connect", &UpstreamCells::retries_connect},

@@ -51,7 +51,7 @@ AccessRecord full_record() {
   return record;
 }
 
-constexpr std::string_view AccessRecord::*kTexts[] = {
+constexpr std::string_view AccessRecord::* kTexts[] = {
     &AccessRecord::request_id, &AccessRecord::client_ip,  &AccessRecord::user,
     &AccessRecord::method,     &AccessRecord::host,       &AccessRecord::path,
     &AccessRecord::query,      &AccessRecord::protocol,   &AccessRecord::listener,
