@@ -31,6 +31,7 @@ InstanceListPtr make_instance_list(std::vector<Instance> instances, const Instan
   for (size_t i = 0; i < instances.size(); ++i) order.emplace_back(instances[i].identity(), i);
   std::sort(order.begin(), order.end());
   auto list = std::make_shared<InstanceList>();
+  list->state = previous != nullptr ? previous->state : std::make_shared<UpstreamState>();
   list->instances.reserve(order.size());
   for (size_t i = 0; i < order.size(); ++i) {
     const auto& [identity, index] = order[i];

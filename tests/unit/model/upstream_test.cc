@@ -35,6 +35,7 @@ TEST_CASE("instance lists are sorted, unique, and keep the state of those that s
   REQUIRE(first->instances.size() == 2);
   CHECK(first->instances[0].id == "a");
   REQUIRE(first->instances[0].state);
+  REQUIRE(first->state);
   first->instances[1].state->consecutive_failures = 3;
 
   // One goes, one stays in another health, one is new; the same id at another address is another
@@ -48,6 +49,7 @@ TEST_CASE("instance lists are sorted, unique, and keep the state of those that s
   CHECK(second->instances[1].state == first->instances[1].state);
   CHECK(second->instances[1].state->consecutive_failures == 3);
   CHECK(second->instances[1].health == Health::kWarning);
+  CHECK(second->state == first->state);
 }
 
 TEST_CASE("of duplicates the first is kept") {
