@@ -46,8 +46,15 @@ class List {
   bool empty() const { return ends_.next_ == &ends_; }
   T& front() { return *static_cast<T*>(ends_.next_); }
   T& back() { return *static_cast<T*>(ends_.previous_); }
-  void push_front(T& element) { insert(element, &ends_, ends_.next_); }
-  void push_back(T& element) { insert(element, ends_.previous_, &ends_); }
+  // An element that is in a list, this one or another, leaves its place first.
+  void push_front(T& element) {
+    element.Node::unlink();
+    insert(element, &ends_, ends_.next_);
+  }
+  void push_back(T& element) {
+    element.Node::unlink();
+    insert(element, ends_.previous_, &ends_);
+  }
   T* pop_front() {
     if (empty()) return nullptr;
     T& first = front();
@@ -67,7 +74,6 @@ class List {
 
  private:
   static void insert(Node& element, Node* before, Node* after) {
-    element.unlink();
     element.previous_ = before;
     element.next_ = after;
     before->next_ = &element;
