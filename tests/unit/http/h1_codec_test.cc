@@ -1,0 +1,139 @@
+#include "http/h1_codec.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+
+#include "http/h1_codec_bench.h"
+
+using lictor::Arena;
+using lictor::Fields;
+using lictor::H1Codec;
+using lictor::H1CodecUser;
+using lictor::H1Limits;
+using lictor::Head;
+using lictor::Method;
+using lictor::testing::chunked;
+using lictor::testing::get;
+using lictor::testing::post;
+using lictor::testing::Reader;
+using lictor::testing::Reading;
+using namespace std::string_literals;
+
+TEST_CASE("the request target has a limit") {
+  Reading reading;
+  reading.limits.uri_bytes = 20;
+  const auto request = [](size_t size) {
+    return "GET /" + std::string(size - 1, 'a') + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  };
+  CHECK(reading.read(request(20)).starts_with("GET /a"));
+  CHECK(reading.read(request(21)) == "uri_too_long");
+  CHECK(reading.read(request(5'000)) == "uri_too_long");
+  CHECK(reading.in_pieces("GET /" + std::string(5'000, 'a'), 1, 1) == "uri_too_long");
+}
+
+TEST_CASE("names and values of a head have a limit together") {
+  Reading reading;
+  reading.limits.header_bytes = 100;  // "Host" and "h" are 5
+  const auto request = [](size_t size) { return get("X: " + std::string(size, 'v') + "\r\n\r\n"); };
+  CHECK(reading.read(request(94)).starts_with("GET / 1.1 h none X=v"));
+  CHECK(reading.read(request(95)) == "headers_too_large");
+  CHECK(reading.read(get(std::string(200, 'n') + ": v\r\n\r\n")) == "headers_too_large");
+  CHECK(reading.read(get(std::string(10'000, 'n'))) == "headers_too_large");
+}
+
+TEST_CASE("fields have a limit in number") {
+  Reading reading;
+  reading.limits.header_count = 3;
+  CHECK(reading.read(get("A: 1\r\nB: 2\r\nC: 3\r\n\r\n")) == "GET / 1.1 h none A=1 B=2 C=3 keep");
+  CHECK(reading.read(get("A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n")) == "headers_too_large");
+}
+
+TEST_CASE("what is in no field is bounded too") {
+  H1Limits small;
+  small.uri_bytes = small.header_bytes = 500;
+  for (const auto& start : {""s, "GET / HTTP/1.1\r\nHost: h\r\nX:"s}) {
+    Reader reader(H1Codec::Kind::kRequest, Method::kGet, small);
+    reader.begin();
+    reader.feed(start);
+    int pieces = 0;
+    while (reader.feed(start.empty() ? "\r\n\r\n\r\n" : "    ") && pieces < 10'000) ++pieces;
+    CHECK(reader.verdict() == "headers_too_large");
+    CHECK(pieces < 1'000);
+  }
+}
+
+TEST_CASE("trailers have limits") {
+  const Reading reading;
+  const auto sized = [](size_t size) {
+    return chunked("0\r\nX: " + std::string(size, 'v') + "\r\n\r\n");
+  };
+  CHECK(reading.read(sized(16'000)).starts_with("POST / 1.1 h unknown | X=v"));
+  CHECK(reading.read(sized(17'000)) == "headers_too_large in the body");
+  Reading few;
+  few.limits.header_count = 3;
+  CHECK(few.read(chunked("0\r\nA: 1\r\nB: 2\r\n\r\n")) == "POST / 1.1 h unknown | A=1 B=2 keep");
+  CHECK(few.read(chunked("0\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n")) ==
+        "bad_request in the body");
+}
+
+TEST_CASE("chunk extensions have a limit for the whole message") {
+  const Reading reading;
+  CHECK(reading.read(chunked("1;" + std::string(16'000, 'e') + "\r\na\r\n0\r\n\r\n")) ==
+        "POST / 1.1 h unknown | a keep");
+  CHECK(reading.read(chunked("1;" + std::string(17'000, 'e') + "\r\na\r\n0\r\n\r\n")) ==
+        "bad_request in the body");
+  CHECK(reading.read(chunked("1;a=" + std::string(17'000, 'e') + "\r\na\r\n0\r\n\r\n")) ==
+        "bad_request in the body");
+  std::string many;
+  for (int i = 0; i < 10'000; ++i) many += "1;ex\r\na\r\n";
+  CHECK(Reading().in_pieces(chunked(many), SIZE_MAX, 1) == "bad_request in the body");
+}
+
+TEST_CASE("chunk extensions without names are bounded too") {
+  CHECK(Reading().in_pieces(chunked("1" + std::string(40'000, ';') + "\r\na\r\n0\r\n\r\n"),
+                            SIZE_MAX, 1) == "bad_request in the body");
+}
+
+TEST_CASE("a long body takes no memory") {
+  Reader reader(H1Codec::Kind::kRequest, Method::kGet, {});
+  reader.begin();
+  reader.feed(post("Transfer-Encoding: chunked\r\n\r\n"));
+  const size_t before = reader.memory();
+  for (int i = 0; i < 1'000; ++i) reader.feed("3e8\r\n" + std::string(1'000, 'a') + "\r\n");
+  CHECK(reader.memory() == before);
+}
+
+TEST_CASE("no callback follows a stop") {
+  struct Stopper final : H1CodecUser {
+    void on_codec_head(Head&, bool) override { note('h'); }
+    void on_codec_body(std::string_view) override { note('b'); }
+    void on_codec_end(Fields&) override { note('e'); }
+    void note(char event) {
+      events += event;
+      if (event == stop_at) codec->stop();
+    }
+    H1Codec* codec = nullptr;
+    char stop_at = '-';
+    std::string events;
+  };
+  struct Expected {
+    char stop_at;
+    const char* events;
+  };
+  const std::string bytes = chunked("1\r\na\r\n1\r\nb\r\n0\r\n\r\n") + get("\r\n");
+  for (const auto& [stop_at, events] :
+       {Expected{'-', "hbbe"}, Expected{'h', "h"}, Expected{'b', "hb"}, Expected{'e', "hbbe"}}) {
+    Stopper user;
+    H1Codec codec(H1Codec::Kind::kRequest, user);
+    user.codec = &codec;
+    user.stop_at = stop_at;
+    Head head;
+    Arena arena;
+    const H1Limits limits;
+    codec.begin(head, arena, limits);
+    CHECK(codec.feed(bytes));
+    CHECK(user.events == events);
+  }
+}
