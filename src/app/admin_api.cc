@@ -109,7 +109,7 @@ bool is_open(const AdminRequest& request) {
 
 AdminApi::AdminApi(AdminSource& source, Options options)
     : source_(source), options_([&options] {
-        options.token = trimmed(options.token);
+        if (options.token) options.token = std::string(trimmed(*options.token));
         if (!options.now) options.now = system_clocks;
         return std::move(options);
       }()) {}
@@ -126,7 +126,7 @@ AdminResponse AdminApi::answer(const AdminRequest& request) const {
     return admin_problem(421, "misdirected_request", "Misdirected Request",
                          "the Host must be an address, localhost or the configured name");
   }
-  if (!options_.token.empty() && !is_open(request) && !token_matches(*request.fields)) {
+  if (options_.token && !is_open(request) && !token_matches(*request.fields)) {
     AdminResponse response = admin_problem(401, "unauthorized", "Unauthorized",
                                            "send the content of admin.token_file as bearer token");
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"lictor\"");
@@ -177,6 +177,7 @@ bool AdminApi::host_allowed(std::string_view host) const {
 
 bool AdminApi::token_matches(const Fields& fields) const {
   constexpr std::string_view kScheme = "bearer ";
+  if (options_.token->empty()) return false;
   const Field* found = nullptr;
   for (const Field& field : fields) {
     if (field.id != FieldId::kAuthorization) continue;
@@ -187,7 +188,7 @@ bool AdminApi::token_matches(const Fields& fields) const {
       !equals_ignore_case(found->value.substr(0, kScheme.size()), kScheme)) {
     return false;
   }
-  return equal_in_constant_time(trimmed(found->value.substr(kScheme.size())), options_.token);
+  return equal_in_constant_time(trimmed(found->value.substr(kScheme.size())), *options_.token);
 }
 
 }  // namespace lictor

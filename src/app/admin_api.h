@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -75,8 +76,10 @@ class AdminApi {
     int64_t steady_ms;  // of InstanceState::ejected_until_ms
   };
   struct Options {
-    std::string token;      // content of admin.token_file, blanks around it ignored; empty = open
-    std::string host_name;  // a name for the admin port besides localhost and addresses
+    // Content of admin.token_file, blanks around it ignored; a blank one lets nobody in. None =
+    // open.
+    std::optional<std::string> token;
+    std::string host_name;     // a name for the admin port besides localhost and addresses
     std::function<Now()> now;  // for tests; empty = the clocks of the system
   };
 

@@ -254,7 +254,6 @@ AdminResponse change_instance(AdminContext& context, bool eject) {
   } else {
     context.source.restore(service, instance);
   }
-  log::info("admin: {} of {} {} by an operator", id, service, eject ? "ejected" : "restored");
   return json_response(instance_json(service, instance, context.source.metrics(), context.now));
 }
 

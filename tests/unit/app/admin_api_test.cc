@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,7 +99,7 @@ class FakeSource final : public AdminSource {
 
 class Admin {
  public:
-  explicit Admin(const std::string& token = {}, const std::string& host_name = {})
+  explicit Admin(const std::optional<std::string>& token = {}, const std::string& host_name = {})
       : api_(source, {.token = token, .host_name = host_name, .now = [] { return kNow; }}) {
     log::set_level(log::Level::kOff);  // operators' acts are logged
   }
@@ -524,6 +525,15 @@ TEST_CASE("admin: with a token only those who have it") {
   CHECK(admin.ask("GET", "/readyz").status == 200);
   CHECK(admin.ask("GET", "/metrics").status == 401);
   CHECK(admin.ask("GET", "/").status == 401);
+}
+
+TEST_CASE("admin: a blank token file lets nobody in") {
+  for (const std::string_view blank : {"", " \n"}) {
+    Admin admin{std::string(blank)};
+    CHECK(admin.ask("GET", "/v1/status").status == 401);
+    CHECK(admin.ask("GET", "/v1/status", {{"Authorization", "Bearer "}}).status == 401);
+    CHECK(admin.ask("GET", "/healthz").status == 200);
+  }
 }
 
 TEST_CASE("admin: no answer is to be stored or guessed at") {
