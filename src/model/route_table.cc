@@ -17,12 +17,12 @@
 #include <unordered_map>
 
 #include "model/path_pattern.h"
-#include "model/segment_index.h"
+#include "model/route_trie.h"
 
 namespace lictor {
 namespace {
 
-constexpr uint32_t kNone = SegmentIndex::kNone;
+constexpr uint32_t kNone = RouteTrie::kNone;
 constexpr size_t kLongestHost = 255;
 
 struct TransparentHash {
@@ -40,21 +40,8 @@ struct Candidate {
   bool any_method;
 };
 
-struct Range {
-  uint32_t first = 0;
-  uint32_t last = 0;
-};
-
-struct Node {
-  int32_t best_priority = std::numeric_limits<int32_t>::min();  // here or below
-  uint32_t capture = kNone;                                     // the child behind a {capture}
-  Range exact;                                                  // candidates that end here
-  Range rest;                                                   // candidates with "/*" here
-};
-
-// A node while the table is built.
+// The candidates of a node while the table is built.
 struct Draft {
-  uint32_t parent = kNone;
   std::vector<Candidate> exact;
   std::vector<Candidate> rest;
 };
@@ -94,23 +81,20 @@ class Rest {
 }  // namespace
 
 struct RouteTable::Impl {
-  std::vector<Node> nodes;
+  RouteTrie trie;
   std::vector<Candidate> candidates;
   std::vector<std::string> names;
-  SegmentIndex children;
   HostMap hosts;
   HostMap wildcards;  // by what is behind the "*": ".example.org"
   uint32_t any_host = kNone;
 
   // Empty once built. Most routes name their captures alike: each list of names is kept once.
-  std::vector<Draft> drafts;
+  std::map<uint32_t, Draft> drafts;
   std::map<std::vector<std::string>, uint32_t> known_names;
 
-  uint32_t add_node(uint32_t parent);
   uint32_t root_of(std::string_view host);
-  uint32_t child_of(uint32_t node, const PathPattern::Segment& segment);
   void add(const Route& route, std::string_view host, const PathPattern& pattern);
-  Range keep(std::vector<Candidate>& list);
+  CandidateRange keep(std::vector<Candidate>& list);
   void finish();
 
   template <class Visitor>
@@ -119,37 +103,21 @@ struct RouteTable::Impl {
 
 // --- building ------------------------------------------------------------------------------------
 
-uint32_t RouteTable::Impl::add_node(uint32_t parent) {
-  nodes.emplace_back();
-  drafts.push_back({parent, {}, {}});
-  return static_cast<uint32_t>(nodes.size() - 1);
-}
-
 uint32_t RouteTable::Impl::root_of(std::string_view host) {
   const bool wildcard = host.starts_with('*');
   uint32_t& root = host.empty() ? any_host
                    : wildcard
                        ? wildcards.try_emplace(std::string(host.substr(1)), kNone).first->second
                        : hosts.try_emplace(std::string(host), kNone).first->second;
-  if (root == kNone) root = add_node(kNone);
+  if (root == kNone) root = trie.add_root();
   return root;
-}
-
-uint32_t RouteTable::Impl::child_of(uint32_t node, const PathPattern::Segment& segment) {
-  uint32_t child = segment.capture ? nodes[node].capture : children.find(node, segment.text);
-  if (child != kNone) return child;
-  child = add_node(node);
-  if (segment.capture) {
-    nodes[node].capture = child;
-  } else {
-    children.insert(node, segment.text, child);
-  }
-  return child;
 }
 
 void RouteTable::Impl::add(const Route& route, std::string_view host, const PathPattern& pattern) {
   uint32_t node = root_of(host);
-  for (const auto& segment : pattern.segments) node = child_of(node, segment);
+  for (const auto& segment : pattern.segments) {
+    node = segment.capture ? trie.capture_child(node) : trie.literal_child(node, segment.text);
+  }
   const auto captures = pattern.captures();
   const auto [known, added] =
       known_names.try_emplace(captures, static_cast<uint32_t>(names.size()));
@@ -159,7 +127,7 @@ void RouteTable::Impl::add(const Route& route, std::string_view host, const Path
                   route.methods.empty()});
 }
 
-Range RouteTable::Impl::keep(std::vector<Candidate>& list) {
+CandidateRange RouteTable::Impl::keep(std::vector<Candidate>& list) {
   std::stable_sort(list.begin(), list.end(), goes_first);
   const auto first = static_cast<uint32_t>(candidates.size());
   candidates.insert(candidates.end(), list.begin(), list.end());
@@ -167,17 +135,19 @@ Range RouteTable::Impl::keep(std::vector<Candidate>& list) {
 }
 
 void RouteTable::Impl::finish() {
+  for (auto& [node, draft] : drafts) {
+    trie[node].exact = keep(draft.exact);
+    trie[node].rest = keep(draft.rest);
+  }
   // Children come after their parent, so that backwards each node is complete when it is read.
-  for (size_t i = nodes.size(); i-- > 0;) {
-    Node& node = nodes[i];
-    node.exact = keep(drafts[i].exact);
-    node.rest = keep(drafts[i].rest);
-    for (const Range range : {node.exact, node.rest}) {
+  for (auto i = static_cast<uint32_t>(trie.size()); i-- > 0;) {
+    TrieNode& node = trie[i];
+    for (const CandidateRange range : {node.exact, node.rest}) {
       if (range.first == range.last) continue;
       node.best_priority = std::max(node.best_priority, candidates[range.first].priority);
     }
-    if (drafts[i].parent == kNone) continue;
-    Node& parent = nodes[drafts[i].parent];
+    if (node.parent == kNone) continue;
+    TrieNode& parent = trie[node.parent];
     parent.best_priority = std::max(parent.best_priority, node.best_priority);
   }
   drafts = {};
@@ -194,12 +164,11 @@ namespace {
 template <class Visitor>
 class Walk {
  public:
-  Walk(const std::vector<Node>& nodes, const std::vector<Candidate>& candidates,
-       const SegmentIndex& children, Visitor& visitor)
-      : nodes_(nodes), candidates_(candidates), children_(children), visitor_(visitor) {}
+  Walk(const RouteTrie& trie, const std::vector<Candidate>& candidates, Visitor& visitor)
+      : trie_(trie), candidates_(candidates), visitor_(visitor) {}
 
   void visit(uint32_t index, Rest rest) {
-    const Node& node = nodes_[index];
+    const TrieNode& node = trie_[index];
     if (!visitor_.wants(node.best_priority)) return;
     if (rest.ended()) {
       take(node.exact);
@@ -210,9 +179,9 @@ class Walk {
   }
 
  private:
-  void visit_children(uint32_t index, const Node& node, Rest rest) {
+  void visit_children(uint32_t index, const TrieNode& node, Rest rest) {
     const std::string_view segment = rest.take();
-    const uint32_t literal = children_.find(index, segment);
+    const uint32_t literal = trie_.find(index, segment);
     if (literal != kNone) visit(literal, rest);
     if (node.capture == kNone || segment.empty()) return;
     values_[count_++] = segment;
@@ -220,7 +189,7 @@ class Walk {
     --count_;
   }
 
-  void take(Range range) {
+  void take(CandidateRange range) {
     for (uint32_t i = range.first; i < range.last; ++i) {
       const Candidate& candidate = candidates_[i];
       if (!visitor_.wants(candidate.priority)) return;
@@ -228,9 +197,8 @@ class Walk {
     }
   }
 
-  const std::vector<Node>& nodes_;
+  const RouteTrie& trie_;
   const std::vector<Candidate>& candidates_;
-  const SegmentIndex& children_;
   Visitor& visitor_;
   std::array<std::string_view, Match::kMaxCaptures> values_;
   size_t count_ = 0;
@@ -283,7 +251,7 @@ void RouteTable::Impl::visit_hosts(const RouteKey& key, Visitor& visitor) const 
   if (!key.path.starts_with('/')) return;
   const Rest rest(key.path);
   const auto visit = [&](uint32_t root) {
-    Walk<Visitor>(nodes, candidates, children, visitor).visit(root, rest);
+    Walk<Visitor>(trie, candidates, visitor).visit(root, rest);
   };
   const bool named = !key.host.empty() && key.host.size() <= kLongestHost;
   if (named && !hosts.empty()) {
