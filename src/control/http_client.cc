@@ -83,6 +83,7 @@ class HttpClient::Impl {
     curl_slist* connect_to = nullptr;
     size_t max_body = 0;
     bool too_large = false;
+    bool whole_head = false;  // curl is content with a head that just ends
     HttpResponse response;
     std::function<void(HttpResponse)> done;
     std::array<char, CURL_ERROR_SIZE> error{};
@@ -301,7 +302,9 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
   const std::unique_ptr<Transfer> transfer = std::move(node.mapped());
 
   HttpResponse response = std::move(transfer->response);
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && !transfer->whole_head) {
+    response.error = "answer cut short";
+  } else if (code == CURLE_OK) {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     response.status = static_cast<int>(status);
@@ -317,9 +320,14 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
 }
 
 size_t HttpClient::Impl::on_header(char* data, size_t size, size_t count, void* user) {
-  auto& headers = static_cast<Transfer*>(user)->response.headers;
+  auto& transfer = *static_cast<Transfer*>(user);
+  auto& headers = transfer.response.headers;
   std::string_view line(data, size * count);
-  if (line.starts_with("HTTP/")) headers.clear();  // the one before was a 1xx
+  if (line.starts_with("HTTP/")) {
+    headers.clear();  // the one before was a 1xx
+    transfer.whole_head = false;
+  }
+  if (line == "\r\n" || line == "\n") transfer.whole_head = true;
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || line.size() > kMaxHeaderBytes ||
       headers.size() >= kMaxHeaders) {
