@@ -110,6 +110,7 @@ struct Compiler::Impl {
                  std::vector<std::string>& changed);
   void drop_unseen(std::vector<std::string>& changed);
 
+  void link_and_assemble();
   void link_gateway(const SharedFilters& shared);
   void link_routes(const SharedFilters& shared);
   const UpstreamPolicy& policy_of(const std::string& service);
@@ -204,6 +205,17 @@ void settle(S& slot, Link link) {
 }
 
 }  // namespace
+
+void Compiler::Impl::link_and_assemble() {
+  SharedFilters shared;
+  for (auto& [name, slot] : filters) {
+    if (slot.current) slot.good = slot.current;
+    shared.emplace(name, slot.good);
+  }
+  link_gateway(shared);
+  link_routes(shared);
+  assemble();
+}
 
 void Compiler::Impl::link_gateway(const SharedFilters& shared) {
   for (auto& [name, slot] : gateway) {
@@ -341,14 +353,8 @@ Compiler::Outcome Compiler::compile(const std::vector<Document>& documents) {
   Outcome outcome;
   for (const auto& document : documents) impl_->take(document, outcome.changed);
   impl_->drop_unseen(outcome.changed);
-  SharedFilters shared;
-  for (auto& [name, slot] : impl_->filters) {
-    if (slot.current) slot.good = slot.current;
-    shared.emplace(name, slot.good);
-  }
-  impl_->link_gateway(shared);
-  impl_->link_routes(shared);
-  impl_->assemble();
+  // The texts decide everything.
+  if (!outcome.changed.empty() || !impl_->snapshot) impl_->link_and_assemble();
   impl_->tell(outcome);
   outcome.snapshot = impl_->snapshot;
   return outcome;
