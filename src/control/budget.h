@@ -5,7 +5,8 @@
 // While every watch has a slot, each keeps its blocking query out for the whole `consul.wait`. When
 // there are more watches than slots ("crowded"), they take turns, first come, first served, with
 // waits so short that everyone's turn comes about every kRound; those that must know now (no answer
-// yet, or after a fault) go ahead of the others.
+// yet, or after a fault) go ahead of the others. The documents' watch takes no turns: it keeps its
+// slot, unless that is the only one.
 #pragma once
 
 #include <cstddef>

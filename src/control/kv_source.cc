@@ -30,6 +30,7 @@ Watch::Options options_of(const std::string& prefix) {
   options.query.path = "/v1/kv/" + (prefix.empty() ? "" : escape_url(prefix, "/") + "/");
   options.query.params = {{"recurse", ""}};
   options.absent_is_empty = true;
+  options.takes_turns = false;
   return options;
 }
 

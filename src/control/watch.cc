@@ -25,14 +25,14 @@ void Watch::start() {
 
 void Watch::enqueue() {
   state_ = State::kQueued;
-  if (agent_.budget.take(this, index_ == 0)) on_slot();
+  if (agent_.budget.take(this, index_ == 0 || !options_.takes_turns)) on_slot();
 }
 
 void Watch::on_slot() {
   state_ = State::kAsking;
   asked_at_ = agent_.scheduler.now();
   asked_index_ = index_;
-  asked_long_ = index_ != 0 && !agent_.budget.crowded();
+  asked_long_ = index_ != 0 && !in_crowd();
   ConsulQuery query = options_.query;
   query.index = index_;
   const Millis wait = nominal_wait();
@@ -44,13 +44,18 @@ void Watch::on_slot() {
   fetch_ = agent_.consul.ask(query, [this](const ConsulAnswer& answer) { on_answer(answer); });
 }
 
+// With one slot alone, nobody may keep it.
+bool Watch::in_crowd() const {
+  return agent_.budget.crowded() && (options_.takes_turns || agent_.budget.slots() == 1);
+}
+
 Millis Watch::nominal_wait() const {
   const Millis wait = agent_.consul.config().wait;
-  return agent_.budget.crowded() ? std::min(wait, agent_.budget.turn_wait()) : wait;
+  return in_crowd() ? std::min(wait, agent_.budget.turn_wait()) : wait;
 }
 
 void Watch::on_crowded() {
-  if (state_ != State::kAsking || !asked_long_) return;
+  if (state_ != State::kAsking || !asked_long_ || !in_crowd()) return;
   end_query();
   enqueue();
 }

@@ -59,6 +59,7 @@ class Watch final : private QueryBudget::Member {
     std::string name;  // in messages: "service web"
     ConsulQuery query;
     bool absent_is_empty = false;  // a 404 is an answer (KV) or an error
+    bool takes_turns = true;       // false: keeps its slot and long wait in a crowd too, if it can
   };
 
   Watch(Agent& agent, Options options, Sink sink);
@@ -84,6 +85,7 @@ class Watch final : private QueryBudget::Member {
   void fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::string& error);
   void fail_by_status(const ConsulAnswer& answer);
   void pause(Millis delay);
+  bool in_crowd() const;
   Millis nominal_wait() const;
   Millis backoff(Millis cap);
 

@@ -14,12 +14,14 @@ namespace {
 
 // Many watches on an agent with a small budget; every query is answered when it has waited.
 struct Fleet {
-  Fleet(uint32_t connections, size_t services) : agent(config(connections), scheduler, fetcher) {
+  Fleet(uint32_t connections, size_t services, bool first_keeps_slot = false)
+      : agent(config(connections), scheduler, fetcher) {
     for (size_t i = 0; i < services; ++i) {
       Watch::Options options;
       options.name = "service s" + std::to_string(i);
       options.query.endpoint = "health";
       options.query.path = "/s" + std::to_string(i) + ".";
+      options.takes_turns = i != 0 || !first_keeps_slot;
       answered.push_back(0);
       watches.push_back(
           std::make_unique<Watch>(agent, options, [this, i](const ConsulAnswer&, Watch::Trust) {
@@ -121,4 +123,19 @@ TEST_CASE("when watches go, the others have long queries again") {
   fleet.scheduler.advance(Watch::kSpacing);
   CHECK(fleet.fetcher.pending() == 2);
   CHECK(fleet.fetcher.url().find("wait=300s") != std::string::npos);
+}
+
+TEST_CASE("a watch that takes no turns keeps its long query in a crowd, but never the only slot") {
+  for (const uint32_t connections : {4U, 2U}) {
+    Fleet fleet(connections, 20, true);
+    for (auto& watch : fleet.watches) watch->start();
+    for (int i = 0; i < 40; ++i) {
+      fleet.answer_all();
+      fleet.scheduler.advance(Watch::kSpacing);
+      if (!fleet.fetcher.url("/s0.?index").empty()) break;
+    }
+    const bool kept = fleet.fetcher.url("/s0.?index").find("wait=300s") != std::string::npos;
+    CHECK(kept == (connections == 4));
+    CHECK(*std::max_element(fleet.answered.begin() + 1, fleet.answered.end()) > 0);
+  }
 }
