@@ -151,7 +151,19 @@ AdminResponse get_route(AdminContext& context) {
 // --- upstreams -----------------------------------------------------------------------------------
 
 std::string_view balance_name(Balance balance) {
-  return balance == Balance::kRoundRobin ? "round_robin" : "weighted_round_robin";
+  switch (balance) {
+    case Balance::kWeightedRoundRobin:
+      return "weighted_round_robin";
+    case Balance::kRoundRobin:
+      return "round_robin";
+    case Balance::kRandom:
+      return "random";
+    case Balance::kLeastRequest:
+      return "least_request";
+    case Balance::kRingHash:
+      break;
+  }
+  return "ring_hash";
 }
 
 // Null while it is in, and when an operator ejected it: that ends with a restore alone.

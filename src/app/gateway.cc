@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +31,21 @@ std::expected<std::string, std::string> read_file(const std::string& path) {
   if (file) text << file.rdbuf();
   if (!file) return std::unexpected(path + ": can't be read");
   return text.str();
+}
+
+// Two descriptors a proxied connection, and some for everything else.
+void raise_descriptor_limit(uint64_t connections) {
+  const rlim_t wanted = 2 * connections + 512;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur < wanted) {
+    log::warn("{} file descriptors are too few for limits.connections {}: allow {} (LimitNOFILE)",
+              limit.rlim_cur, connections, wanted);
+  }
 }
 
 H1ServerOptions server_options(const LimitsConfig& limits) {
@@ -91,8 +107,9 @@ Gateway::~Gateway() {
 
 // --- start ---------------------------------------------------------------------------------------
 
-std::optional<std::string> Gateway::start() {
-  log::configure(bootstrap_.log.level, bootstrap_.log.format);
+std::optional<std::string> Gateway::start(bool verbose) {
+  log::configure(verbose ? log::Level::kDebug : bootstrap_.log.level, bootstrap_.log.format);
+  raise_descriptor_limit(bootstrap_.limits.connections);
   try {
     access_log_ = std::make_unique<AccessLog>(bootstrap_.log.access);
   } catch (const std::runtime_error& error) {
@@ -190,7 +207,7 @@ void Gateway::on_instances(const std::string& service, InstanceListPtr instances
   for (const auto& worker : workers_) worker->set_instances(service, instances);
 }
 
-void Gateway::on_ready_change() { log::info("ready"); }
+void Gateway::on_ready_change() {}
 
 void Gateway::return_expired_ejections() {
   if (const auto current = control_->snapshot()) {
@@ -213,20 +230,17 @@ GatewayState Gateway::state() const {
 double Gateway::uptime_s() const { return static_cast<double>(uv_hrtime() - started_ns_) / 1e9; }
 
 std::vector<std::string> Gateway::not_ready_reasons() const {
-  if (life_ != Life::kRunning) return {"draining"};
   return control_->not_ready_reasons();
 }
 
 void Gateway::eject(const std::string& service, const Instance& instance) {
   if (const auto list = control_->instances(service)) eject_by_operator(*list, *instance.state);
-  log::warn("upstream {}: instance {} ejected by an operator", service, instance.id);
 }
 
 void Gateway::restore(const std::string& service, const Instance& instance) {
   if (const auto list = control_->instances(service)) {
     restore_by_operator(*list, *instance.state, static_cast<int64_t>(loop_.now_ms()));
   }
-  log::warn("upstream {}: instance {} restored by an operator", service, instance.id);
 }
 
 // --- the end -------------------------------------------------------------------------------------
@@ -259,8 +273,9 @@ void Gateway::reload() {
   }
   bootstrap_.limits = fresh->limits;
   bootstrap_.trusted_proxies = fresh->trusted_proxies;
+  // A level set by hand (-v, the admin port) stays unless the file's own changed.
+  if (bootstrap_.log.level != fresh->log.level) log::set_level(fresh->log.level);
   bootstrap_.log.level = fresh->log.level;
-  log::set_level(bootstrap_.log.level);
   shared_->max_connections = bootstrap_.limits.connections;
   for (const auto& worker : workers_) worker->set_settings(worker_settings(bootstrap_));
   log::info("reloaded log level, limits and trusted proxies");

@@ -27,7 +27,8 @@ class Gateway final : public Control::User, public AdminSource {
   ~Gateway();
 
   // Binds and starts everything. A text for people when that failed; then nothing runs.
-  std::optional<std::string> start();
+  // `verbose`: log at debug level, whatever the file says.
+  std::optional<std::string> start(bool verbose);
   // Returns when the process should end: 0 drained, 1 failed.
   int run();
 

@@ -20,9 +20,8 @@ int run(const std::string& config, bool verbose) {
     std::cerr << "lictor: " << bootstrap.error() << "\n";
     return kUsage;
   }
-  if (verbose) bootstrap->log.level = lictor::log::Level::kDebug;
   lictor::Gateway gateway(std::move(*bootstrap), config);
-  if (const auto failed = gateway.start()) {
+  if (const auto failed = gateway.start(verbose)) {
     std::cerr << "lictor: " << *failed << "\n";
     return 1;
   }

@@ -106,29 +106,30 @@ void Worker::read_mail() {
     }
     instances_[service] = std::move(list);
   }
-  if (mail.snapshot != nullptr) use(mail.snapshot);
+  if (mail.snapshot == nullptr) return;
+  use(mail.snapshot);
+  // Lists of services that no snapshot needs any more go; those that just came may be for the next
+  // one.
+  std::erase_if(instances_, [&](const auto& entry) {
+    return !upstreams_.contains(entry.first) && !mail.instances.contains(entry.first);
+  });
 }
 
 void Worker::use(const SnapshotPtr& snapshot) {
   auto pin = make_local<Pin>();
   pin->snapshot = snapshot;
   std::map<std::string, LocalPtr<LocalUpstream>, std::less<>> upstreams;
-  std::map<std::string, InstanceListPtr, std::less<>> instances;
   for (const auto& policy : snapshot->upstreams) {
     auto local = upstream(policy->service);
     local->set_policy(policy);
     pin->upstreams.push_back(local);
     upstreams[policy->service] = local;
-    if (const auto known = instances_.find(policy->service); known != instances_.end()) {
-      instances[policy->service] = known->second;
-    }
   }
   for (const auto& route : snapshot->routes) {
     pin->routes.push_back(shared_.metrics.route(index_, route->name));
   }
   context_.pin = std::move(pin);
   upstreams_ = std::move(upstreams);
-  instances_ = std::move(instances);
 }
 
 LocalPtr<LocalUpstream> Worker::upstream(const std::string& service) {

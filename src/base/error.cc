@@ -29,6 +29,7 @@ constexpr auto kTable = std::to_array<FailureInfo>({
     {504, "upstream_timeout", "Upstream timeout", "http_response_timeout"},
     {503, "no_instance", "No instance", "destination_unavailable"},
     {503, "overloaded", "Overloaded", "connection_limit_reached"},
+    {503, "overloaded", "Overloaded", "proxy_internal_error"},
     {503, "draining", "Draining", "proxy_internal_response"},
     {500, "internal", "Internal error", "proxy_internal_error"},
 });

@@ -37,6 +37,7 @@ enum class Failure : uint8_t {
   // Ours, or the state of the fleet.
   kNoInstance,
   kOverloaded,
+  kNoResources,  // of this machine: descriptors, ports, memory
   kDraining,
   kInternal,
 };

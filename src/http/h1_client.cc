@@ -204,7 +204,8 @@ void H1Client::on_eof() {
 }
 
 void H1Client::on_error(const Error& error) {
-  break_off(connecting_ ? Failure::kConnectRefused : Failure::kUpstreamReset, error.detail);
+  const bool refused = connecting_ && error.failure != Failure::kNoResources;
+  break_off(refused ? Failure::kConnectRefused : error.failure, error.detail);
 }
 
 void H1Client::break_off(Failure failure, const char* detail) {

@@ -29,7 +29,7 @@ void H1ServerContext::drain() {
 
 void H1ServerContext::close_all() {
   open_.for_each([](H1Server& connection) {
-    connection.cut_off({Failure::kClientAbort, false, "the gateway ends"});
+    connection.cut_off({Failure::kDraining, false, "the gateway ends"});
   });
 }
 
@@ -163,7 +163,7 @@ void H1Server::on_codec_end(Fields& trailers) {
 void H1Server::flush() {
   if (request_ == State::kClosed) return;
   if (request_ == State::kLinger) {
-    if (transport_->queued() == 0) close();
+    if (close_when_flushed_ && transport_->queued() == 0) close();
     return;
   }
   process_pending();
@@ -342,19 +342,35 @@ void H1Server::abandon(const Error&) {
 
 void H1Server::finish_connection() {
   if (request_ == State::kClosed || request_ == State::kLinger) return;
-  const bool all_read = request_ == State::kDone && pending_.empty() && !broken_;
+  // With nothing unread a close can't turn into a reset: it comes as soon as the response is out.
+  close_when_flushed_ = request_ == State::kDone && pending_.empty() && !broken_;
   request_ = State::kLinger;
   pending_.clear();
   discarded_ = 0;
   transport_->shutdown();
-  // With nothing unread a close can't turn into a reset: as soon as the response is out.
-  if (all_read) context_.loop_.flush_later(*this);
+  if (close_when_flushed_) context_.loop_.flush_later(*this);
   context_.loop_.arm(timer_, kLingerMs);
   transport_->resume();
   if (user_ == nullptr) context_.give_state(std::move(state_));
 }
 
+// The client is still taking what is queued for it; one that takes nothing is cut off, so that it
+// can't mistake a part for the whole.
+bool H1Server::still_flushing() {
+  const size_t queued = transport_->queued();
+  if (queued == 0) return false;
+  if (queued == last_queued_) {
+    transport_.release()->abort();
+    close();
+    return true;
+  }
+  last_queued_ = queued;
+  context_.loop_.arm(timer_, kFlushMs);
+  return true;
+}
+
 void H1Server::on_timer() {
+  if ((request_ == State::kLinger || request_ == State::kIdle) && still_flushing()) return;
   if (request_ == State::kLinger || (request_ == State::kBody && user_ == nullptr)) {
     close();
     return;
@@ -372,7 +388,7 @@ void H1Server::on_timer() {
     return;
   }
   const uint64_t idle_for = context_.loop_.now_ms() - idle_since_ms_;
-  if (idle_for >= limit) {
+  if (idle_for >= limit || close_after_) {
     close();
   } else {
     context_.loop_.arm(timer_, limit - idle_for);
@@ -398,10 +414,16 @@ void H1Server::on_drain() {
 }
 
 void H1Server::drain() {
-  if (request_ == State::kIdle && pending_.empty()) {
+  close_after_ = true;
+  if (request_ != State::kIdle || !pending_.empty()) return;
+  const uint64_t age = context_.loop_.now_ms() - idle_since_ms_;
+  if (requests_ == 0 && age < kFirstRequestMs) {
+    // Its first request is most likely on its way, and nobody would answer it.
+    context_.loop_.arm(timer_, kFirstRequestMs - age);
+  } else if (transport_->queued() == 0) {
     close();
   } else {
-    close_after_ = true;
+    finish_connection();
   }
 }
 

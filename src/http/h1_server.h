@@ -128,6 +128,7 @@ class H1Server final : public ServerStream,
   void close();
   void on_timer();
   void watch_head();
+  bool still_flushing();
   bool wants_bytes() const;
   void count_out(size_t before);
 
@@ -135,6 +136,8 @@ class H1Server final : public ServerStream,
   static constexpr uint64_t kMaxDiscard = 256 * 1024;
   static constexpr uint64_t kMaxLinger = 1024 * 1024;
   static constexpr uint64_t kLingerMs = 2000;
+  static constexpr uint64_t kFlushMs = 30'000;  // for a client that takes nothing of what is queued
+  static constexpr uint64_t kFirstRequestMs = 1000;  // at a drain, for connections just made
   static constexpr size_t kMaxPending = 16384;
 
   H1ServerContext& context_;
@@ -148,6 +151,7 @@ class H1Server final : public ServerStream,
   uint64_t idle_since_ms_ = 0;
   uint64_t requests_ = 0;
   uint64_t discarded_ = 0;
+  size_t last_queued_ = 0;  // when the timer last looked
   State request_ = State::kIdle;
   Reply reply_ = Reply::kNone;
   h1::Framing framing_ = h1::Framing::kNone;
@@ -156,6 +160,7 @@ class H1Server final : public ServerStream,
   bool expects_continue_ = false;
   bool paused_ = false;
   bool in_process_ = false;
+  bool close_when_flushed_ = false;
   bool broken_ = false;  // the request can't be read on
 };
 

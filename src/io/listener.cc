@@ -1,5 +1,6 @@
 #include "io/listener.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,9 +24,14 @@ int open_socket(const SocketAddress& address) {
   return ::socket(address.raw()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-int set_option(int fd, int level, int option) {
-  const int on = 1;
-  return ::setsockopt(fd, level, option, &on, sizeof(on));
+int set_option(int fd, int level, int option, int value = 1) {
+  return ::setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+// Linux hands these on to accepted sockets, which saves the calls for each.
+int set_inherited_options(int fd) {
+  return set_option(fd, IPPROTO_TCP, TCP_NODELAY) | set_option(fd, SOL_SOCKET, SO_KEEPALIVE) |
+         set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveSeconds);
 }
 
 // SO_REUSEPORT lets two gateways of one user share a port without a word; this finds the other one.
@@ -47,7 +53,7 @@ std::expected<int, std::string> bind_socket(const SocketAddress& address, bool e
   const int fd = open_socket(address);
   if (fd < 0) return failed(fd, address, errno);
   if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) != 0 ||
-      set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0 ||
+      set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0 || set_inherited_options(fd) != 0 ||
       ::bind(fd, address.raw(), address.length()) != 0) {
     return failed(fd, address, errno);
   }

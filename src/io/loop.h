@@ -33,6 +33,9 @@ class Mortal : public ListNode<Mortal> {
   virtual ~Mortal() = default;
 };
 
+// For durations; any thread.
+inline uint64_t monotonic_ns() { return uv_hrtime(); }
+
 class Loop {
  public:
   static constexpr size_t kReadBuffer = 65536;

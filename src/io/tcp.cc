@@ -13,7 +13,12 @@ namespace {
 // From this size on a write goes straight to the socket; below it is cheaper to copy and gather.
 constexpr size_t kDirectWrite = 4096;
 constexpr size_t kVectors = 16;
-constexpr unsigned kKeepAliveSeconds = 60;
+
+// Nothing that the other side did.
+bool is_ours(int status) {
+  return status == UV_EMFILE || status == UV_ENFILE || status == UV_EADDRNOTAVAIL ||
+         status == UV_ENOBUFS || status == UV_ENOMEM;
+}
 
 }  // namespace
 
@@ -53,8 +58,7 @@ bool Tcp::start_accepted() {
   int size = sizeof(name);
   if (uv_tcp_getpeername(&handle_, reinterpret_cast<sockaddr*>(&name), &size) != 0) return false;
   peer_ = SocketAddress::from(reinterpret_cast<sockaddr*>(&name));
-  uv_tcp_nodelay(&handle_, 1);
-  return true;
+  return true;  // TCP_NODELAY and keep-alive come from the listening socket
 }
 
 TransportPtr Tcp::connect(Loop& loop, const SocketAddress& address, TransportUser* user) {
@@ -73,9 +77,7 @@ TransportPtr Tcp::connect(Loop& loop, const SocketAddress& address, TransportUse
       });
   if (status != 0) {
     delete request;
-    tcp->state_ = State::kBroken;
-    tcp->error_ = {Failure::kConnectRefused, false, uv_strerror(status)};
-    loop.flush_later(*tcp);
+    tcp->fail(status, Failure::kConnectRefused);
   }
   return made;
 }
@@ -252,7 +254,7 @@ void Tcp::fail(int status, Failure failure) {
   if (state_ == State::kBroken || state_ == State::kClosing) return;
   pause();
   state_ = State::kBroken;
-  error_ = {failure, false, uv_strerror(status)};
+  error_ = {is_ours(status) ? Failure::kNoResources : failure, false, uv_strerror(status)};
   output_.clear();
   loop_.flush_later(*this);
 }

@@ -11,6 +11,9 @@
 
 namespace lictor {
 
+// Idle seconds before the kernel asks whether the peer is still there.
+inline constexpr int kKeepAliveSeconds = 60;
+
 class Tcp final : public Transport, public Flushable {
  public:
   // Null when the connection was gone before it could be accepted.

@@ -259,24 +259,53 @@ const UpstreamPolicy& Compiler::Impl::policy_of(const std::string& service) {
 
 // --- the snapshot --------------------------------------------------------------------------------
 
+namespace {
+
+// `f` with each backend of a route and each of their failovers.
+template <class R, class F>
+void for_each_target(R& route, F f) {
+  for (auto& backend : route.backends) {
+    f(backend);
+    for (auto& target : backend.failover) f(target);
+  }
+}
+
+void link_target(Destination& target, const Snapshot& snapshot) {
+  const Upstream& upstream = *snapshot.find_upstream(target.upstream_key());
+  const auto& subsets = upstream.subsets;
+  const auto found = std::find(subsets.begin(), subsets.end(), target.subset);
+  target.upstream = upstream.index;
+  target.subset_index = static_cast<uint32_t>(found - subsets.begin());
+}
+
+}  // namespace
+
 std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams() {
-  std::set<std::string_view> services;
+  std::map<std::string, Upstream> wanted;
   for (const auto& [name, slot] : routes) {
     if (!slot.good) continue;
-    for (const auto& backend : slot.good->route.backends) services.insert(backend.service);
+    for_each_target(slot.good->route, [&](const Destination& target) {
+      Upstream& upstream = wanted[target.upstream_key()];
+      upstream.name = target.service;
+      upstream.datacenter = target.datacenter;
+      auto& subsets = upstream.subsets;
+      if (std::find(subsets.begin(), subsets.end(), target.subset) == subsets.end()) {
+        subsets.push_back(target.subset);
+      }
+    });
   }
   std::vector<std::shared_ptr<const Upstream>> made;
-  made.reserve(services.size());
-  for (const auto service : services) {
-    const auto index = static_cast<uint32_t>(made.size());
-    const UpstreamPolicy& policy = policy_of(std::string(service));
-    const Upstream* before = snapshot ? snapshot->find_upstream(service) : nullptr;
-    if (before != nullptr && before->index == index && before->policy == policy) {
-      made.push_back(snapshot->upstreams[index]);
-    } else {
-      made.push_back(
-          std::make_shared<const Upstream>(Upstream{std::string(service), index, policy}));
-    }
+  made.reserve(wanted.size());
+  for (auto& [key, upstream] : wanted) {
+    upstream.service = key;
+    upstream.index = static_cast<uint32_t>(made.size());
+    upstream.policy = policy_of(upstream.name);
+    std::sort(upstream.subsets.begin(), upstream.subsets.end());
+    const Upstream* before = snapshot ? snapshot->find_upstream(key) : nullptr;
+    const bool same = before != nullptr && before->index == upstream.index &&
+                      before->policy == upstream.policy && before->subsets == upstream.subsets;
+    made.push_back(same ? snapshot->upstreams[upstream.index]
+                        : std::make_shared<const Upstream>(std::move(upstream)));
   }
   return made;
 }
@@ -286,19 +315,21 @@ std::vector<std::shared_ptr<const Route>> Compiler::Impl::assemble_routes(const 
   for (auto& [name, slot] : routes) {
     if (!slot.good) continue;
     const auto index = static_cast<uint32_t>(made.size());
-    const auto upstream_of = [&next](const Backend& backend) {
-      return next.find_upstream(backend.service)->index;
-    };
-    const bool same =
-        slot.route && slot.made_from == slot.good && slot.route->index == index &&
-        slot.route->filters == slot.chain &&
-        std::all_of(slot.route->backends.begin(), slot.route->backends.end(),
-                    [&](const Backend& one) { return one.upstream == upstream_of(one); });
+    bool same = slot.route && slot.made_from == slot.good && slot.route->index == index &&
+                slot.route->filters == slot.chain;
+    if (same) {
+      for_each_target(*slot.route, [&](const Destination& target) {
+        Destination linked = target;
+        link_target(linked, next);
+        same = same && linked.upstream == target.upstream &&
+               linked.subset_index == target.subset_index;
+      });
+    }
     if (!same) {
       auto route = std::make_shared<Route>(slot.good->route);
       route->index = index;
       route->filters = slot.chain;
-      for (auto& backend : route->backends) backend.upstream = upstream_of(backend);
+      for_each_target(*route, [&](Destination& target) { link_target(target, next); });
       slot.route = std::move(route);
       slot.made_from = slot.good;
     }

@@ -14,6 +14,8 @@ constexpr size_t kMaxHosts = 64;
 constexpr size_t kMaxPaths = 64;
 constexpr size_t kMaxBackends = 64;
 constexpr size_t kMaxMethods = 32;
+constexpr size_t kMaxConditions = 32;
+constexpr size_t kMaxFailovers = 8;
 constexpr uint32_t kMaxWeight = 1'000'000;
 
 // An array of strings, none twice; `parse` returns what is wrong with one, or changes it.
@@ -74,14 +76,42 @@ void read_service(const JsonValue& at, std::string& service) {
   if (!wrong.empty()) at.fail(wrong);
 }
 
-void read_backend(JsonObject& object, Backend& backend) {
+void read_datacenter(JsonObject& object, std::string& datacenter) {
+  const auto at = object.find("datacenter");
+  if (!at || !at->read_text(datacenter)) return;
+  const std::string wrong = check_service_name(datacenter);
+  if (!wrong.empty()) at->fail("datacenter: " + wrong);
+}
+
+void read_meta(JsonObject& object, std::map<std::string, std::string>& meta) {
+  object.map("meta", kMaxConditions, [&](const std::string& key, const JsonValue& value) {
+    std::string text;
+    if (value.read_text(text)) meta[key] = std::move(text);
+  });
+}
+
+void read_target(JsonObject& object, Destination& target) {
   if (const auto service = object.find("service")) {
-    read_service(*service, backend.service);
+    read_service(*service, target.service);
   } else {
     object.fail("service is missing");
   }
+  read_datacenter(object, target.datacenter);
+  read_names(object, "tags", kMaxConditions, target.subset.tags,
+             [](const std::string&) { return std::string(); });
+  std::sort(target.subset.tags.begin(), target.subset.tags.end());
+  read_meta(object, target.subset.meta);
+}
+
+void read_backend(JsonObject& object, Backend& backend) {
+  read_target(object, backend);
   object.whole("weight", backend.weight, 0, kMaxWeight);
-  object.later({"tags", "meta", "datacenter", "failover"});
+  object.array("failover", 1, kMaxFailovers, [&](const JsonValue& item) {
+    Destination target;
+    if (item.read_object([&](JsonObject& one) { read_target(one, target); })) {
+      backend.failover.push_back(std::move(target));
+    }
+  });
 }
 
 void read_backends(JsonObject& object, Route& route) {
@@ -89,11 +119,11 @@ void read_backends(JsonObject& object, Route& route) {
     read_service(*service, route.backends.emplace_back().service);
     if (object.has("backends")) object.fail("has service and backends: give one of them");
   }
-  std::set<std::string> services;
+  std::set<std::pair<std::string, Subset>> targets;
   const bool found = object.array("backends", 1, kMaxBackends, [&](const JsonValue& item) {
     Backend backend;
     if (!item.read_object([&](JsonObject& one) { read_backend(one, backend); })) return;
-    if (!services.insert(backend.service).second) {
+    if (!targets.insert({backend.upstream_key(), backend.subset}).second) {
       item.fail("service " + in_quotes(backend.service) + " is listed twice");
     }
     route.backends.push_back(std::move(backend));

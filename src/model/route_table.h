@@ -12,6 +12,7 @@
 
 #include "base/duration.h"
 #include "filter/filter.h"
+#include "model/upstream.h"
 
 namespace lictor {
 
@@ -27,10 +28,23 @@ struct RetryPolicy {
   std::vector<std::string> methods = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
 };
 
-struct Backend {
+// Instances that may take a request: of one service, all or those of a subset.
+struct Destination {
   std::string service;
+  std::string datacenter;  // empty = the agent's
+  Subset subset;
+  uint32_t upstream = 0;      // Upstream::index in the same snapshot
+  uint32_t subset_index = 0;  // in Upstream::subsets
+
+  // Upstream::service of the upstream that it means.
+  std::string upstream_key() const {
+    return datacenter.empty() ? service : service + "@" + datacenter;
+  }
+};
+
+struct Backend : Destination {
   uint32_t weight = 1;
-  uint32_t upstream = 0;  // Upstream::index in the same snapshot
+  std::vector<Destination> failover;  // in this order, when there is no usable instance
 };
 
 struct Route {

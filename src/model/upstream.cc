@@ -19,6 +19,16 @@ std::string_view health_name(Health health) {
   return "maintenance";
 }
 
+bool Subset::takes(const Instance& instance) const {
+  const bool tagged = std::all_of(tags.begin(), tags.end(), [&](const std::string& tag) {
+    return std::find(instance.tags.begin(), instance.tags.end(), tag) != instance.tags.end();
+  });
+  return tagged && std::all_of(meta.begin(), meta.end(), [&](const auto& pair) {
+           const auto found = instance.meta.find(pair.first);
+           return found != instance.meta.end() && found->second == pair.second;
+         });
+}
+
 InstanceListPtr make_instance_list(std::vector<Instance> instances, const InstanceList* previous) {
   std::map<std::string, std::shared_ptr<InstanceState>> known;
   if (previous != nullptr) {

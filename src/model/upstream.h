@@ -5,7 +5,9 @@
 #pragma once
 
 #include <atomic>
+#include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -28,7 +30,7 @@ struct InstanceState {
   std::atomic<uint32_t> consecutive_failures{0};
   std::atomic<int64_t> ejected_until_ms{0};  // steady clock; 0 = not ejected
   uint32_t ejections = 0;                    // in a row; guarded by UpstreamState::mutex
-  int64_t returned_ms = 0;                   // end of the last ejection; guarded likewise
+  std::atomic<int64_t> returned_ms{0};       // end of the last ejection
   std::atomic<uint64_t> ejections_total{0};
 
   bool ejected() const { return ejected_until_ms.load(std::memory_order_acquire) != 0; }
@@ -41,6 +43,13 @@ struct UpstreamState {
   std::mutex mutex;
   std::atomic<uint64_t> version{0};
   std::atomic<int64_t> next_return_ms{INT64_MAX};
+
+  // Against the policy's limits, over all workers. Requests are counted only when there is a limit.
+  std::atomic<uint32_t> connections{0};
+  std::atomic<uint32_t> requests{0};
+  std::atomic<uint32_t> pending{0};  // requests that wait for a connection
+  // One a worker, by its address: called from any thread when another worker's waiters want room.
+  std::map<const void*, std::function<void()>> wakers;  // guarded by mutex
 };
 
 struct Instance {
@@ -72,7 +81,13 @@ using InstanceListPtr = std::shared_ptr<const InstanceList>;
 // sorts by identity and drops later duplicates. `previous` may be null.
 InstanceListPtr make_instance_list(std::vector<Instance> instances, const InstanceList* previous);
 
-enum class Balance : uint8_t { kWeightedRoundRobin, kRoundRobin };
+enum class Balance : uint8_t {
+  kWeightedRoundRobin,
+  kRoundRobin,
+  kRandom,
+  kLeastRequest,
+  kRingHash
+};
 enum class HealthFloor : uint8_t { kPassing, kWarning };
 enum class HostMode : uint8_t { kPreserve, kInstance, kLiteral };
 
@@ -84,6 +99,25 @@ struct EjectionPolicy {
   std::vector<uint16_t> failure_status = {500, 502, 503, 504};
 
   bool operator==(const EjectionPolicy&) const = default;
+};
+
+// What ring_hash looks at. `set`: a client without the cookie is given one.
+struct HashOn {
+  enum class Kind : uint8_t { kNone, kHeader, kCookie, kQuery, kClientIp };
+  Kind kind = Kind::kNone;
+  std::string name;
+  bool set = false;
+
+  bool operator==(const HashOn&) const = default;
+};
+
+// Which instances a backend takes: those with all of the tags and all of the meta pairs.
+struct Subset {
+  std::vector<std::string> tags;  // sorted
+  std::map<std::string, std::string> meta;
+
+  bool takes(const Instance& instance) const;
+  auto operator<=>(const Subset&) const = default;
 };
 
 struct Endpoint {
@@ -102,14 +136,25 @@ struct UpstreamPolicy {
   HostMode host = HostMode::kPreserve;
   std::string host_literal;
   std::vector<Endpoint> endpoints;  // not empty: static, no discovery
+  HashOn hash_on;
+  uint32_t panic_percent = 50;  // 0 = never
+  Millis slow_start{0};         // 0 = none
+  // Of all workers together; 0 = no limit.
+  uint32_t max_connections = 0;
+  uint32_t max_pending = 1024;
+  uint32_t max_requests = 0;
+  uint32_t retry_budget_percent = 20;
 
   bool operator==(const UpstreamPolicy&) const = default;
 };
 
 struct Upstream {
-  std::string service;
-  uint32_t index = 0;  // in Snapshot::upstreams
+  std::string service;  // the key: the name, and "@dc2" behind it when a datacenter is asked for
+  uint32_t index = 0;   // in Snapshot::upstreams
   UpstreamPolicy policy;
+  std::string name;                    // as Consul knows it
+  std::string datacenter;              // empty = the agent's
+  std::vector<Subset> subsets = {{}};  // what backends ask for; the first takes every instance
 };
 
 }  // namespace lictor

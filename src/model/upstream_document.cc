@@ -1,6 +1,7 @@
 // upstreams/<service>, and upstream_defaults of the gateway's document: the same keys.
 #include <set>
 
+#include "http/rules.h"
 #include "http/uri.h"
 #include "model/documents.h"
 
@@ -9,19 +10,56 @@ namespace {
 
 constexpr size_t kMaxEndpoints = 1024;
 constexpr uint32_t kMaxWeight = 65'535;
+constexpr uint32_t kMaxLimit = 1'000'000;
 
 void read_balance(JsonObject& object, Balance& balance) {
-  int choice = 0;
-  constexpr int kLater = 2;
-  const bool read = object.choice("balance", choice,
-                                  {{"weighted_round_robin", 0},
-                                   {"round_robin", 1},
-                                   {"random", kLater},
-                                   {"least_request", kLater},
-                                   {"ring_hash", kLater}});
-  if (!read) return;
-  if (choice == kLater) return object.fail("balance", std::string(kNotSupported));
-  balance = choice == 0 ? Balance::kWeightedRoundRobin : Balance::kRoundRobin;
+  object.choice("balance", balance,
+                {{"weighted_round_robin", Balance::kWeightedRoundRobin},
+                 {"round_robin", Balance::kRoundRobin},
+                 {"random", Balance::kRandom},
+                 {"least_request", Balance::kLeastRequest},
+                 {"ring_hash", Balance::kRingHash}});
+}
+
+// "client_ip", {"header": "x-user"}, {"cookie": "lb", "set": true} or {"query": "id"}.
+void read_hash_on(JsonObject& object, HashOn& hash_on) {
+  const auto at = object.find("hash_on");
+  if (!at) return;
+  HashOn read;
+  constexpr std::string_view kWanted =
+      R"(must be "client_ip" or an object with one of header, cookie and query)";
+  if (at->is_text()) {
+    std::string text;
+    at->read_text(text);
+    if (text != "client_ip") return at->fail(std::string(kWanted));
+    read.kind = HashOn::Kind::kClientIp;
+  } else if (!at->read_object([&](JsonObject& one) {
+               int kinds = 0;
+               const auto kind = [&](std::string_view key, HashOn::Kind value) {
+                 if (!one.text(key, read.name)) return;
+                 read.kind = value;
+                 ++kinds;
+                 if (!is_token(read.name)) one.fail(key, "is not a name of such a thing");
+               };
+               kind("header", HashOn::Kind::kHeader);
+               kind("cookie", HashOn::Kind::kCookie);
+               kind("query", HashOn::Kind::kQuery);
+               one.flag("set", read.set);
+               if (kinds != 1) one.fail(std::string(kWanted));
+               if (read.set && read.kind != HashOn::Kind::kCookie) {
+                 one.fail("set", "goes with cookie alone");
+               }
+             })) {
+    return;
+  }
+  hash_on = std::move(read);
+}
+
+void check_balance(JsonObject& object, const UpstreamPolicy& policy) {
+  const bool ring = policy.balance == Balance::kRingHash;
+  if (ring && policy.hash_on.kind == HashOn::Kind::kNone) {
+    object.fail("balance", "ring_hash needs hash_on");
+  }
 }
 
 void read_endpoint(JsonObject& object, Endpoint& endpoint) {
@@ -120,8 +158,14 @@ void read_upstream(JsonObject& object, UpstreamPolicy& policy) {
   object.duration("idle_timeout", policy.idle_timeout);
   read_host(object, policy);
   read_off_switches(object);
-  object.later({"hash_on", "panic_percent", "slow_start", "max_connections", "max_pending",
-                "max_requests", "retry_budget_percent"});
+  read_hash_on(object, policy.hash_on);
+  check_balance(object, policy);
+  object.whole("panic_percent", policy.panic_percent, 0, 100);
+  object.duration("slow_start", policy.slow_start);
+  object.whole("max_connections", policy.max_connections, 0, kMaxLimit);
+  object.whole("max_pending", policy.max_pending, 0, kMaxLimit);
+  object.whole("max_requests", policy.max_requests, 0, kMaxLimit);
+  object.whole("retry_budget_percent", policy.retry_budget_percent, 0, 100);
 }
 
 Parsed<UpstreamPolicy> parse_upstream(std::string_view text, const UpstreamPolicy& defaults) {

@@ -3,83 +3,85 @@
 #include <algorithm>
 
 namespace lictor {
+namespace {
 
-bool RoundRobin::later(const Turn& a, const Turn& b) {
+constexpr uint64_t mix(uint64_t bits) {
+  bits ^= bits >> 33;
+  bits *= 0xff51afd7ed558ccdULL;
+  bits ^= bits >> 33;
+  bits *= 0xc4ceb9fe1a85ec53ULL;
+  return bits ^ (bits >> 33);
+}
+
+}  // namespace
+
+std::unique_ptr<Balancer> make_balancer(Balance kind, uint64_t seed) {
+  switch (kind) {
+    case Balance::kRandom:
+      return make_random(seed);
+    case Balance::kLeastRequest:
+      return make_least_request(seed);
+    case Balance::kRingHash:
+      return make_ring_hash(seed);
+    case Balance::kWeightedRoundRobin:
+    case Balance::kRoundRobin:
+      break;
+  }
+  return make_round_robin(seed);
+}
+
+bool Balancer::is_excluded(const Hint& hint, const Candidate* candidate) {
+  return std::find(hint.excluded.begin(), hint.excluded.end(), candidate) != hint.excluded.end();
+}
+
+uint64_t Chance::next() {
+  state_ += 0x9e3779b97f4a7c15ULL;
+  uint64_t bits = state_;
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
+  return bits ^ (bits >> 31);
+}
+
+uint64_t Chance::below(uint64_t bound) {
   __extension__ using Wide = unsigned __int128;
-  const Wide left = static_cast<Wide>(a.due) * b.weight;
-  const Wide right = static_cast<Wide>(b.due) * a.weight;
-  return left != right ? left > right : a.order > b.order;
+  return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
 }
 
-// How far ahead of now, in the units of `weight`: at most one turn.
-uint64_t RoundRobin::place(uint64_t due, uint32_t weight) const {
-  __extension__ using Wide = unsigned __int128;
-  const auto now = static_cast<uint64_t>(static_cast<Wide>(now_due_) * weight / now_weight_);
-  return due > now ? std::min(due - now, kTurn) : 0;
+void WeightedChoice::set(std::span<const Balancer::Entry> entries) {
+  entries_.assign(entries.begin(), entries.end());
+  sums_.clear();
+  uint64_t sum = 0;
+  for (const auto& entry : entries_) sums_.push_back(sum += entry.weight);
 }
 
-void RoundRobin::set(std::span<const Candidate> candidates) {
-  std::vector<Turn> turns;
-  turns.reserve(candidates.size());
-  std::sort(turns_.begin(), turns_.end(),
-            [](const Turn& a, const Turn& b) { return a.target < b.target; });
-  for (const Candidate& candidate : candidates) {
-    const auto known =
-        std::lower_bound(turns_.begin(), turns_.end(), candidate.target,
-                         [](const Turn& turn, void* target) { return turn.target < target; });
-    uint64_t due = 0;
-    if (known != turns_.end() && known->target == candidate.target) {
-      due = place(known->due, known->weight);
-    } else {
-      random_ ^= random_ << 13;
-      random_ ^= random_ >> 7;
-      random_ ^= random_ << 17;
-      due = random_ % kTurn;
-    }
-    turns.push_back({candidate.target, due, candidate.weight, static_cast<uint32_t>(turns.size())});
+Candidate* WeightedChoice::pick(Chance& chance) const {
+  const uint64_t ticket = chance.below(sums_.back());
+  const auto found = std::upper_bound(sums_.begin(), sums_.end(), ticket);
+  return entries_[static_cast<size_t>(found - sums_.begin())].candidate;
+}
+
+Candidate* WeightedChoice::pick_other(Chance& chance, std::span<Candidate* const> excluded) const {
+  const auto allowed = [&](const Balancer::Entry& entry) {
+    return std::find(excluded.begin(), excluded.end(), entry.candidate) == excluded.end();
+  };
+  uint64_t sum = 0;
+  for (const auto& entry : entries_) sum += allowed(entry) ? entry.weight : 0;
+  if (sum == 0) return nullptr;
+  uint64_t ticket = chance.below(sum);
+  for (const auto& entry : entries_) {
+    if (!allowed(entry)) continue;
+    if (ticket < entry.weight) return entry.candidate;
+    ticket -= entry.weight;
   }
-  turns_ = std::move(turns);
-  std::make_heap(turns_.begin(), turns_.end(), later);
-  now_due_ = 0;
-  now_weight_ = 1;
+  return nullptr;
 }
 
-void RoundRobin::sift_down(size_t at) {
-  for (;;) {
-    size_t first = at;
-    for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < turns_.size(); ++child) {
-      if (later(turns_[first], turns_[child])) first = child;
-    }
-    if (first == at) return;
-    std::swap(turns_[at], turns_[first]);
-    at = first;
+uint64_t stable_hash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   }
-}
-
-void RoundRobin::take(size_t at) {
-  turns_[at].due += kTurn;
-  sift_down(at);
-}
-
-void* RoundRobin::pick() {
-  if (turns_.empty()) return nullptr;
-  void* target = turns_.front().target;
-  now_due_ = turns_.front().due;
-  now_weight_ = turns_.front().weight;
-  take(0);
-  return target;
-}
-
-void* RoundRobin::pick_except(std::span<void* const> excluded) {
-  size_t best = turns_.size();
-  for (size_t i = 0; i < turns_.size(); ++i) {
-    if (std::find(excluded.begin(), excluded.end(), turns_[i].target) != excluded.end()) continue;
-    if (best == turns_.size() || later(turns_[best], turns_[i])) best = i;
-  }
-  if (best == turns_.size()) return nullptr;
-  void* target = turns_[best].target;
-  take(best);
-  return target;
+  return mix(hash);
 }
 
 }  // namespace lictor

@@ -11,7 +11,7 @@ namespace {
 void let_in(UpstreamState& upstream, InstanceState& state, int64_t now_ms) {
   state.ejected_until_ms.store(0, std::memory_order_release);
   state.consecutive_failures.store(0, std::memory_order_relaxed);
-  state.returned_ms = now_ms;
+  state.returned_ms.store(now_ms, std::memory_order_relaxed);
   upstream.version.fetch_add(1, std::memory_order_release);
 }
 

@@ -1,7 +1,6 @@
 #include "proxy/exchange.h"
 
 #include <time.h>
-#include <uv.h>
 
 #include <algorithm>
 #include <array>
@@ -35,6 +34,7 @@ bool contains(const std::vector<std::string>& list, std::string_view value) {
 Outcome outcome_of(Failure failure) {
   switch (failure) {
     case Failure::kConnectRefused:
+    case Failure::kNoResources:
     case Failure::kConnectTimeout:
       return Outcome::kConnectError;
     case Failure::kUpstreamTimeout:
@@ -54,10 +54,11 @@ Exchange::Exchange(ProxyContext& context, ServerStream& downstream)
       down_(&downstream),
       pin_(context.pin),
       start_unix_us_(unix_us()),
-      start_ns_(uv_hrtime()) {
+      start_ns_(monotonic_ns()) {
   deadline_.bind<&Exchange::on_deadline>(this);
   try_timer_.bind<&Exchange::on_try_timeout>(this);
   stall_.bind<&Exchange::on_stall>(this);
+  wait_timer_.bind<&Exchange::on_wait_timeout>(this);
 }
 
 // --- the request's head --------------------------------------------------------------------------
@@ -83,6 +84,7 @@ Result<void> Exchange::accept_head() {
   client_authority_ = request_->authority;
   if (auto read = read_target(); !read) return read;
   if (request_->method == Method::kConnect) {
+    down_->close_after();  // what follows was meant for the tunnel
     return fail(Failure::kMethodNotAllowed, "CONNECT is not for gateways");
   }
   if (loops(request_->fields)) return fail(Failure::kLoopDetected, "Via shows a loop");
@@ -153,7 +155,6 @@ void Exchange::choose_backend() {
   for (const Backend& backend : backends) {
     if (ticket < backend.weight || backends.size() == 1) {
       backend_ = &backend;
-      upstream_ = pin_->upstreams[backend.upstream];
       return;
     }
     ticket -= backend.weight;
@@ -240,25 +241,83 @@ void Exchange::forward() {
   }
   const RetryPolicy& retries = match_.route->retries;
   keep_retained_ = contains(retries.methods, request_->method_name);
-  start_try(false);
+  start_try();
 }
 
-void Exchange::start_try(bool fresh) {
-  LocalInstance* picked = upstream_->pick({tried_.data(), tried_count_});
+// An instance of the backend, or of the first failover that has a usable one.
+LocalInstance* Exchange::pick() {
+  std::array<Candidate*, kMaxTried> excluded;
+  for (size_t i = 0; i < tried_count_; ++i) excluded[i] = tried_[i].get();
+  const auto from = [&](const Destination& target) {
+    upstream_ = pin_->upstreams[target.upstream];
+    return upstream_->pick(target.subset_index, balancer_hint({excluded.data(), tried_count_}));
+  };
+  LocalInstance* picked = from(*backend_);
+  for (size_t i = 0; picked == nullptr && i < backend_->failover.size(); ++i) {
+    picked = from(backend_->failover[i]);
+  }
+  return picked;
+}
+
+Balancer::Hint Exchange::balancer_hint(std::span<Candidate*> excluded) {
+  const UpstreamPolicy& policy = upstream_->policy();
+  Balancer::Hint hint{std::nullopt, excluded};
+  if (policy.balance != Balance::kRingHash) return hint;
+  hint.hash = hash_key(policy.hash_on, *request_, target_.query, client_.ip);
+  if (!hint.hash && policy.hash_on.set) {
+    if (sticky_cookie_.empty()) sticky_cookie_ = new_request_id(context_.random, arena());
+    hint.hash = stable_hash(sticky_cookie_);
+  }
+  return hint;
+}
+
+void Exchange::start_try() {
+  LocalInstance* picked = pick();
   if (picked == nullptr) {
     reply_problem({Failure::kNoInstance, false, "the service has no usable instance"});
     return;
   }
+  if (!upstream_->begin_request(request_slot_)) {
+    reply_problem({Failure::kOverloaded, false, "the service has max_requests in flight"});
+    return;
+  }
+  ClientStream* stream = picked->acquire(upstream_->policy(), fresh_);
+  if (stream == nullptr) {
+    wait_for_room();
+    return;
+  }
+  up_ = stream;
   instance_ = LocalPtr<LocalInstance>(picked);
+  ++instance_->active;
   instance_->cells().active.add();
-  try_start_ns_ = uv_hrtime();
+  try_start_ns_ = monotonic_ns();
   if (upstream_start_ns_ == 0) upstream_start_ns_ = try_start_ns_;
   response_ = arena().make<Head>();
-  up_ = &instance_->acquire(upstream_->policy(), fresh);
   up_->attach(upstream_side_, *request_, *response_, arena());
   const auto limit = match_.route->retries.per_try_timeout;
   if (limit.count() > 0) context_.loop.arm(try_timer_, static_cast<uint64_t>(limit.count()));
   send_request();
+}
+
+// All connections that the policy allows are in use: until one is free, for connect_timeout at
+// most.
+void Exchange::wait_for_room() {
+  request_slot_.reset();
+  pause_client();
+  if (!upstream_->wait(*this)) {
+    reply_problem({Failure::kOverloaded, false, "max_pending requests wait for a connection"});
+    return;
+  }
+  const auto limit = upstream_->policy().connect_timeout;
+  if (!wait_timer_.armed() && limit.count() > 0) {
+    context_.loop.arm(wait_timer_, static_cast<uint64_t>(limit.count()));
+  }
+}
+
+void Exchange::on_room() { start_try(); }
+
+void Exchange::on_wait_timeout() {
+  reply_problem({Failure::kOverloaded, false, "no connection was free within connect_timeout"});
 }
 
 void Exchange::send_request() {
@@ -320,6 +379,7 @@ void Exchange::on_body(std::string_view bytes, bool end) {
   if (phase_ == Phase::kTunnel) {
     tunnel_down_ended_ = tunnel_down_ended_ || end;
     if (!up_->send_body(bytes, end)) pause_client();
+    if (end) watch_progress();
     if (tunnel_down_ended_ && tunnel_up_ended_) finish_response();
     return;
   }
@@ -374,8 +434,10 @@ void Exchange::record_health(Outcome outcome) {
 void Exchange::end_try(std::optional<Outcome> outcome) {
   if (up_ == nullptr) return;
   Loop::cancel(try_timer_);
+  --instance_->active;
   instance_->cells().active.sub();
-  const uint64_t now = uv_hrtime();
+  request_slot_.reset();
+  const uint64_t now = monotonic_ns();
   upstream_us_ = static_cast<int64_t>((now - upstream_start_ns_) / 1000);
   if (outcome) {
     instance_->cells().outcomes[static_cast<size_t>(*outcome)].add();
@@ -395,7 +457,8 @@ void Exchange::release_upstream() {
 void Exchange::on_upstream_reset(const Error& error) {
   const bool stale = up_->stale() && error.failure == Failure::kUpstreamReset;
   const Outcome outcome = outcome_of(error.failure);
-  if (!stale) record_health(outcome);
+  const bool its_fault = !stale && error.failure != Failure::kNoResources;
+  if (its_fault) record_health(outcome);
   end_try(outcome);
   if (phase_ != Phase::kForwarding) {
     abort(error);
@@ -412,38 +475,52 @@ void Exchange::on_upstream_reset(const Error& error) {
   }
 }
 
-// Starts another try, on another instance if there is one. False when the route's policy says no.
-bool Exchange::retry(Reason reason) {
+bool Exchange::policy_retries(Reason reason) const {
   const RetryPolicy& policy = match_.route->retries;
-  UpstreamCells& cells = upstream_->cells();
-  Counter* counter = nullptr;
-  bool allowed = retries_ < policy.attempts;
   switch (reason) {
     case Reason::kConnect:
-      allowed = allowed && policy.on_connect;
-      counter = &cells.retries_connect;
-      break;
+      return policy.on_connect;
     case Reason::kReset:
-      allowed = allowed && policy.on_reset;
-      counter = &cells.retries_reset;
-      break;
+      return policy.on_reset;
     case Reason::kTimeout:
-      allowed = allowed && policy.on_timeout;
-      counter = &cells.retries_timeout;
-      break;
+      return policy.on_timeout;
     case Reason::kStatus:
-      counter = &cells.retries_status;
-      break;
     case Reason::kStale:
-      allowed = true;
-      counter = &cells.retries_stale;
       break;
   }
-  if (!allowed) return false;
-  counter->add();
+  return true;  // who asks has looked
+}
+
+Counter& Exchange::retry_counter(Reason reason) const {
+  UpstreamCells& cells = upstream_->cells();
+  switch (reason) {
+    case Reason::kConnect:
+      return cells.retries_connect;
+    case Reason::kReset:
+      return cells.retries_reset;
+    case Reason::kTimeout:
+      return cells.retries_timeout;
+    case Reason::kStatus:
+      return cells.retries_status;
+    case Reason::kStale:
+      break;
+  }
+  return cells.retries_stale;
+}
+
+// Starts another try, on another instance if there is one. False when the route's policy or the
+// upstream's budget says no. A stale connection is nobody's failure, and its replay is free.
+bool Exchange::retry(Reason reason) {
+  fresh_ = reason == Reason::kStale;
+  if (reason != Reason::kStale) {
+    if (attempts_ >= match_.route->retries.attempts || !policy_retries(reason)) return false;
+    if (!upstream_->take_retry()) return false;
+    ++attempts_;
+  }
+  retry_counter(reason).add();
   ++retries_;
   if (tried_count_ < kMaxTried) tried_[tried_count_++] = instance_;
-  start_try(reason == Reason::kStale);
+  start_try();
   return true;
 }
 
@@ -464,7 +541,7 @@ void Exchange::on_response_head(Head& head, bool end) {
   const RetryPolicy& retries = match_.route->retries;
   const bool retry_status = std::find(retries.on_status.begin(), retries.on_status.end(),
                                       head.status) != retries.on_status.end();
-  if (retry_status && retries_ < retries.attempts && may_resend()) {
+  if (retry_status && attempts_ < retries.attempts && may_resend() && upstream_->can_retry()) {
     end_try(head.status >= 500 ? Outcome::k5xx : Outcome::kOk);
     retry(Reason::kStatus);
     return;
@@ -486,6 +563,7 @@ bool Exchange::valid_switch(const Head& head) const {
 
 void Exchange::send_response(Head& head, bool end) {
   response_ = &head;
+  if (!sticky_cookie_.empty()) add_sticky_cookie(head);
   for (size_t i = filters_run_; i > 0; --i) filter_at(i - 1).on_response(*this);
   status_ = head.status;
   phase_ = head.status == 101 ? Phase::kTunnel : Phase::kResponding;
@@ -497,6 +575,12 @@ void Exchange::send_response(Head& head, bool end) {
   } else if (end) {
     finish_response();
   }
+}
+
+void Exchange::add_sticky_cookie(Head& head) {
+  head.fields.add(arena(), "Set-Cookie",
+                  arena().concat(upstream_->policy().hash_on.name, "=", sticky_cookie_,
+                                 "; Path=/; HttpOnly; SameSite=Lax"));
 }
 
 void Exchange::on_response_body(std::string_view bytes, bool end) {
@@ -583,7 +667,7 @@ void Exchange::send_reply(LocalReply reply) {
 
 void Exchange::on_deadline() {
   if (phase_ == Phase::kResponding) {
-    if (up_ != nullptr && !up_paused_) record_health(Outcome::kTimeout);
+    // A slow but steady download says nothing of the instance; one that stalls has on_stall.
     end_try(Outcome::kTimeout);
     abort({Failure::kUpstreamTimeout, true, "the route's timeout ended during the response"});
     return;
@@ -599,6 +683,12 @@ void Exchange::on_deadline() {
 }
 
 void Exchange::on_try_timeout() {
+  if (!request_ended_ && !down_paused_) {
+    // It is the client's body that takes so long.
+    context_.loop.arm(try_timer_,
+                      static_cast<uint64_t>(match_.route->retries.per_try_timeout.count()));
+    return;
+  }
   record_health(Outcome::kTimeout);
   end_try(Outcome::kTimeout);
   if (may_resend() && retry(Reason::kTimeout)) return;
@@ -667,6 +757,7 @@ void Exchange::finish() {
   phase_ = Phase::kEnded;
   Loop::cancel(deadline_);
   Loop::cancel(stall_);
+  if (upstream_) upstream_->leave(*this);
   for (size_t i = filters_run_; i > 0; --i) filter_at(i - 1).on_done(*this);
   end_try(std::nullopt);
   count_and_log();

@@ -14,11 +14,12 @@
 #include "http/uri.h"
 #include "proxy/context.h"
 #include "proxy/forward.h"
+#include "proxy/hash_key.h"
 #include "proxy/local_reply.h"
 
 namespace lictor {
 
-class Exchange final : public StreamUser, public Call {
+class Exchange final : public StreamUser, public Call, public Waiter {
  public:
   // From ProxyContext::start; it returns there by itself when the request has ended.
   Exchange(ProxyContext& context, ServerStream& downstream);
@@ -48,6 +49,9 @@ class Exchange final : public StreamUser, public Call {
   void reply(const Error& error) override;
   void reply(uint16_t status, const Fields& fields, std::string_view body) override;
   void resume() override;
+
+  // Waiter: the upstream may open another connection now.
+  void on_room() override;
 
  private:
   // Where the request is. Only forward, but for tries: kWaiting goes back to kSending.
@@ -88,7 +92,11 @@ class Exchange final : public StreamUser, public Call {
 
   // The upstream.
   void forward();
-  void start_try(bool fresh);
+  LocalInstance* pick();
+  Balancer::Hint balancer_hint(std::span<Candidate*> excluded);
+  void start_try();
+  void wait_for_room();
+  void on_wait_timeout();
   void send_request();
   void send_retained();
   void hold_body(std::string_view bytes);
@@ -96,6 +104,8 @@ class Exchange final : public StreamUser, public Call {
   bool may_resend() const;
   enum class Reason : uint8_t { kConnect, kReset, kTimeout, kStatus, kStale };
   bool retry(Reason reason);
+  bool policy_retries(Reason reason) const;
+  Counter& retry_counter(Reason reason) const;
   // `outcome` is empty when the client or an operator ended it: that says nothing of the instance.
   void end_try(std::optional<Outcome> outcome);
   void record_health(Outcome outcome);
@@ -109,6 +119,7 @@ class Exchange final : public StreamUser, public Call {
   void on_response_body(std::string_view bytes, bool end);
   void on_response_trailers(Fields& trailers);
   void send_response(Head& head, bool end);
+  void add_sticky_cookie(Head& head);
   void finish_response();
   void reply_problem(const Error& error);
   void send_reply(LocalReply reply);
@@ -165,12 +176,17 @@ class Exchange final : public StreamUser, public Call {
 
   std::array<LocalPtr<LocalInstance>, kMaxTried> tried_;
   size_t tried_count_ = 0;
-  uint32_t retries_ = 0;
+  uint32_t retries_ = 0;   // tries after the first
+  uint32_t attempts_ = 0;  // those of them that the policy's attempts count
   bool replayed_stale_ = false;
+  bool fresh_ = false;              // the next try takes no idle connection
+  std::string_view sticky_cookie_;  // to be set on the client
 
   Timer deadline_;
   Timer try_timer_;
   Timer stall_;
+  Timer wait_timer_;
+  RequestSlot request_slot_;
   uint64_t last_progress_ms_ = 0;
   bool down_paused_ = false;  // the client's reading is stopped: the upstream is slow
   bool up_paused_ = false;    // the upstream's reading is stopped: the client is slow

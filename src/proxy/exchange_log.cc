@@ -1,12 +1,10 @@
 // What is counted and written when an exchange ends.
-#include <uv.h>
-
 #include "proxy/exchange.h"
 
 namespace lictor {
 
 void Exchange::count_and_log() {
-  const uint64_t duration_us = (uv_hrtime() - start_ns_) / 1000;
+  const uint64_t duration_us = (monotonic_ns() - start_ns_) / 1000;
   const uint16_t listener = down_->peer().listener;
   RouteCells& cells =
       match_.route == nullptr ? *context_.unrouted : *pin_->routes[match_.route->index];

@@ -195,8 +195,8 @@ void prepare_request(Head& request, const ForwardInfo& info, Arena& arena) {
               FieldId::kXForwardedFor});
   fields.add(arena,
              {"X-Forwarded-Proto", proto.empty() ? info.scheme : proto, FieldId::kXForwardedProto});
-  fields.add(arena, {"X-Forwarded-Host", host.empty() ? request.authority : host,
-                     FieldId::kXForwardedHost});
+  const std::string_view asked = host.empty() ? request.authority : host;
+  if (!asked.empty()) fields.add(arena, {"X-Forwarded-Host", asked, FieldId::kXForwardedHost});
   std::string_view port_text = port;
   if (port.empty()) {
     char* digits = arena.chars(8);

@@ -1,0 +1,76 @@
+// One worker's side of an instance: its connections, idle and busy.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/list.h"
+#include "base/local_ptr.h"
+#include "http/h1_client.h"
+#include "io/loop.h"
+#include "model/upstream.h"
+#include "proxy/balancer.h"
+#include "telemetry/metrics.h"
+
+namespace lictor {
+
+class LocalInstance;
+
+// Hears when there may be room for another connection: one went, or is idle again.
+class RoomWatcher {
+ public:
+  virtual void on_room() = 0;
+  // Others wait for a connection that this worker would keep idle.
+  virtual bool others_wait() const = 0;
+
+ protected:
+  ~RoomWatcher() = default;
+};
+
+// Lives while it is in its upstream's list or a request is with it; connections that are idle when
+// the instance goes, or become so later, are closed.
+class LocalInstance final : public Candidate, public LocalCounted, public H1ClientOwner {
+ public:
+  LocalInstance(Loop& loop, const Instance& instance, std::shared_ptr<UpstreamState> upstream,
+                std::shared_ptr<InstanceCells> cells, RoomWatcher& watcher, uint64_t joined_ms);
+  ~LocalInstance();
+
+  // The idle connection that was used last, unless `fresh`; else one that is being made; null when
+  // the policy allows no other connection now. The caller releases it.
+  ClientStream* acquire(const UpstreamPolicy& policy, bool fresh);
+  bool close_one_idle();  // false when there is none
+  // No longer in the list, nor is whoever watched.
+  void retire();
+
+  const std::string& id() const { return id_; }
+  const std::string& address() const { return address_; }
+  const std::string& identity() const { return identity_; }
+  InstanceState& state() const { return *state_; }
+  InstanceCells& cells() const { return *cells_; }
+  uint64_t joined_ms() const { return joined_ms_; }  // 0: it was there from the start
+
+  // H1ClientOwner
+  void on_idle(H1Client& client) override;
+  void on_closed(H1Client& client) override;
+
+ private:
+  void expire_idle();
+  void arm_idle_timer();
+
+  Loop& loop_;
+  std::string id_;
+  std::string address_;
+  std::string identity_;
+  SocketAddress socket_address_;
+  std::shared_ptr<InstanceState> state_;
+  std::shared_ptr<UpstreamState> upstream_;
+  std::shared_ptr<InstanceCells> cells_;
+  RoomWatcher* watcher_;  // null once retired
+  const uint64_t joined_ms_;
+  Millis idle_timeout_{0};
+  List<H1Client> idle_;  // last used first
+  List<H1Client> busy_;
+  Timer idle_timer_;
+};
+
+}  // namespace lictor

@@ -1,0 +1,84 @@
+// Consistent hashing: candidates have points on a ring, in proportion to their weights, and a hash
+// belongs to the next point (Karger et al., 1997; ketama). When one of n candidates goes, about 1/n
+// of the hashes move. Load is bounded (Mirrokni, Thorup, Zadimoghaddam, 2016): a candidate that has
+// more than 1.25 times its share of the requests in flight is passed over.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "proxy/balancer.h"
+
+namespace lictor {
+namespace {
+
+class RingHash final : public Balancer {
+ public:
+  explicit RingHash(uint64_t seed) : chance_(seed) {}
+
+  void set(std::span<const Entry> entries) override;
+  Candidate* pick(const Hint& hint) override;
+
+ private:
+  static constexpr size_t kPointsEach = 160;  // of an average weight
+  static constexpr size_t kMostPoints = 1 << 17;
+  static constexpr double kBound = 1.25;
+
+  struct Point {
+    uint64_t hash;
+    uint32_t entry;
+  };
+  bool has_room(const Entry& entry, uint64_t active) const;
+
+  std::vector<Entry> entries_;
+  std::vector<Point> ring_;  // sorted by hash
+  uint64_t weights_ = 0;
+  Chance chance_;
+};
+
+void RingHash::set(std::span<const Entry> entries) {
+  entries_.assign(entries.begin(), entries.end());
+  ring_.clear();
+  weights_ = 0;
+  for (const Entry& entry : entries_) weights_ += entry.weight;
+  const size_t points = std::min(kPointsEach * entries_.size(), kMostPoints);
+  for (uint32_t i = 0; i < entries_.size(); ++i) {
+    const double share = static_cast<double>(entries_[i].weight) / static_cast<double>(weights_);
+    const auto count = std::max<int64_t>(1, std::llround(share * static_cast<double>(points)));
+    Chance places(stable_hash(entries_[i].candidate->key));
+    for (int64_t point = 0; point < count; ++point) ring_.push_back({places.next(), i});
+  }
+  std::sort(ring_.begin(), ring_.end(), [](const Point& a, const Point& b) {
+    return a.hash != b.hash ? a.hash < b.hash : a.entry < b.entry;
+  });
+}
+
+bool RingHash::has_room(const Entry& entry, uint64_t active) const {
+  const double share = static_cast<double>(entry.weight) / static_cast<double>(weights_);
+  const double most = std::ceil(kBound * static_cast<double>(active + 1) * share);
+  return static_cast<double>(entry.candidate->active + 1) <= most;
+}
+
+Candidate* RingHash::pick(const Hint& hint) {
+  if (ring_.empty()) return nullptr;
+  uint64_t active = 0;
+  for (const Entry& entry : entries_) active += entry.candidate->active;
+  const uint64_t hash = hint.hash.value_or(chance_.next());
+  auto at =
+      std::lower_bound(ring_.begin(), ring_.end(), hash,
+                       [](const Point& point, uint64_t wanted) { return point.hash < wanted; });
+  Candidate* allowed = nullptr;  // the nearest that is not excluded, full or not
+  for (size_t i = 0; i < ring_.size(); ++i, ++at) {
+    if (at == ring_.end()) at = ring_.begin();
+    const Entry& entry = entries_[at->entry];
+    if (is_excluded(hint, entry.candidate)) continue;
+    if (allowed == nullptr) allowed = entry.candidate;
+    if (has_room(entry, active)) return entry.candidate;
+  }
+  return allowed != nullptr ? allowed : entries_[ring_.front().entry].candidate;
+}
+
+}  // namespace
+
+std::unique_ptr<Balancer> make_ring_hash(uint64_t seed) { return std::make_unique<RingHash>(seed); }
+
+}  // namespace lictor
