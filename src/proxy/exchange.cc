@@ -277,7 +277,7 @@ void Exchange::start_try() {
     reply_problem({Failure::kNoInstance, false, "the service has no usable instance"});
     return;
   }
-  if (!upstream_->begin_request(request_slot_)) {
+  if (!upstream_->begin_request(request_slot_, attempts_ > 0)) {
     reply_problem({Failure::kOverloaded, false, "the service has max_requests in flight"});
     return;
   }
@@ -514,7 +514,7 @@ bool Exchange::retry(Reason reason) {
   fresh_ = reason == Reason::kStale;
   if (reason != Reason::kStale) {
     if (attempts_ >= match_.route->retries.attempts || !policy_retries(reason)) return false;
-    if (!upstream_->take_retry()) return false;
+    if (!upstream_->can_retry()) return false;
     ++attempts_;
   }
   retry_counter(reason).add();

@@ -21,8 +21,12 @@ bool out_by_operator(const Instance& instance) {
 }  // namespace
 
 void RequestSlot::reset() {
+  if (!upstream_) return;
+  --upstream_->tries_;
+  if (retry_) --upstream_->retries_;
   if (state_ != nullptr) state_->requests.fetch_sub(1, std::memory_order_relaxed);
   state_.reset();
+  upstream_.reset();
 }
 
 LocalUpstream::LocalUpstream(Loop& loop, Metrics& metrics, size_t worker, std::string service)
@@ -188,30 +192,28 @@ bool LocalUpstream::is_failure_status(uint16_t status) const {
 
 // --- limits --------------------------------------------------------------------------------------
 
-bool LocalUpstream::begin_request(RequestSlot& slot) {
-  retry_budget_ = std::min(retry_budget_ + policy().retry_budget_percent / 100.0,
-                           kRetryReserve + policy().retry_budget_percent);
-  if (policy().max_requests == 0 || list_ == nullptr) return true;
-  auto& requests = list_->state->requests;
+bool LocalUpstream::begin_request(RequestSlot& slot, bool retry) {
   slot.reset();
-  slot.state_ = list_->state;
-  if (requests.fetch_add(1, std::memory_order_relaxed) < policy().max_requests) return true;
-  slot.reset();
-  return false;
-}
-
-bool LocalUpstream::can_retry() {
-  const uint64_t now = loop_.now_ms();
-  const double refill = static_cast<double>(now - budget_ms_) * kRetryReserve / 1000;
-  retry_budget_ = std::max(retry_budget_, std::min(retry_budget_ + refill, kRetryReserve));
-  budget_ms_ = now;
-  return retry_budget_ >= 1;
-}
-
-bool LocalUpstream::take_retry() {
-  if (!can_retry()) return false;
-  retry_budget_ -= 1;
+  if (policy().max_requests != 0 && list_ != nullptr) {
+    auto& requests = list_->state->requests;
+    if (requests.fetch_add(1, std::memory_order_relaxed) >= policy().max_requests) {
+      requests.fetch_sub(1, std::memory_order_relaxed);
+      return false;
+    }
+    slot.state_ = list_->state;
+  }
+  slot.upstream_ = LocalPtr<LocalUpstream>(this);
+  slot.retry_ = retry;
+  ++tries_;
+  if (retry) ++retries_;
   return true;
+}
+
+bool LocalUpstream::can_retry() const {
+  const uint32_t percent = policy().retry_budget_percent;
+  // The try that failed is no longer counted among those in flight.
+  const auto share = static_cast<uint32_t>(uint64_t{tries_ + 1} * percent / 100);
+  return percent > 0 && retries_ < std::max(kFewRetries, share);
 }
 
 bool LocalUpstream::wait(Waiter& waiter) {

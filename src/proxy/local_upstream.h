@@ -29,7 +29,9 @@ class Waiter : public ListNode<Waiter> {
   ~Waiter() = default;
 };
 
-// One request against max_requests, given back when it is reset or goes.
+class LocalUpstream;
+
+// A try in flight, as the limits count it: given back when it is reset or goes.
 class RequestSlot {
  public:
   RequestSlot() = default;
@@ -40,7 +42,9 @@ class RequestSlot {
 
  private:
   friend class LocalUpstream;
-  std::shared_ptr<UpstreamState> state_;
+  LocalPtr<LocalUpstream> upstream_;
+  std::shared_ptr<UpstreamState> state_;  // when there is a max_requests
+  bool retry_ = false;
 };
 
 class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flushable {
@@ -54,15 +58,15 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   // Null when no instance of the subset may take a request.
   LocalInstance* pick(uint32_t subset, const Balancer::Hint& hint);
 
-  // One more request, against max_requests; false when there are too many.
-  bool begin_request(RequestSlot& slot);
+  // One more try; false when max_requests are in flight. `retry`: it is not the request's first.
+  bool begin_request(RequestSlot& slot, bool retry);
   // For when LocalInstance::acquire gave nothing. False when max_pending are waiting; else on_room
   // comes at a later turn, unless the waiter unlinks itself by leave().
   bool wait(Waiter& waiter);
   void leave(Waiter& waiter);
-  // Retries are a share of the requests (retry_budget_percent), and a few always.
-  bool can_retry();
-  bool take_retry();
+  // Retries in flight are a share of all tries in flight (retry_budget_percent), though a few are
+  // always allowed: when everything fails, retries must not double the load.
+  bool can_retry() const;
 
   // What came of a try; may eject.
   void report(LocalInstance& instance, bool success);
@@ -85,6 +89,7 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
     std::unique_ptr<Balancer> balancer;
     bool stale = true;
   };
+  friend class RequestSlot;
   void rebuild(Group& group);
   uint32_t ramped_weight(const Instance& instance, const LocalInstance& local, bool& ramping) const;
   bool in_panic(const Group& group) const;
@@ -95,8 +100,7 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   void wake_others();
   uint64_t seed(const Subset& subset) const;
 
-  static constexpr double kRetryReserve =
-      10;  // retries that are always allowed, refilled each second
+  static constexpr uint32_t kFewRetries = 3;
   static constexpr uint32_t kRampScale = 256;
 
   Loop& loop_;
@@ -112,8 +116,8 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   uint64_t next_ramp_ms_ = UINT64_MAX;  // while an instance starts slowly: when weights change next
   List<Waiter> waiters_;
   uint32_t waiting_ = 0;
-  double retry_budget_ = kRetryReserve;
-  uint64_t budget_ms_ = 0;
+  uint32_t tries_ = 0;    // in flight
+  uint32_t retries_ = 0;  // those of them that are not their request's first
   // For other threads' wake-ups: null once this is gone; read on this thread alone.
   std::shared_ptr<LocalUpstream*> self_;
 };
