@@ -43,7 +43,11 @@ class FakeSource final : public AdminSource {
     route->hosts = {"api.example.com"};
     route->paths = {"/user/*"};
     route->methods = {"GET", "HEAD"};
-    route->backends = {{"web", 90, 0}, {"next", 10, 0}};
+    route->backends.resize(2);
+    route->backends[0].service = "web";
+    route->backends[0].weight = 90;
+    route->backends[1].service = "next";
+    route->backends[1].weight = 10;
     auto upstream = std::make_shared<Upstream>();
     upstream->service = "web";
     auto empty = std::make_shared<Upstream>();

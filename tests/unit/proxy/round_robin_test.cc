@@ -1,5 +1,3 @@
-#include "proxy/balancer.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -10,32 +8,37 @@
 #include <random>
 #include <vector>
 
-using lictor::RoundRobin;
+#include "proxy/balancer.h"
+
+using lictor::Balancer;
+using lictor::Candidate;
 
 namespace {
 
-// Targets are only compared, never followed: numbers do.
 struct Fleet {
-  explicit Fleet(uint64_t seed) : balancer(seed) {}
+  explicit Fleet(uint64_t seed) : balancer(lictor::make_round_robin(seed)) {}
   void set(const std::vector<uint32_t>& weights) {
-    std::vector<RoundRobin::Candidate> candidates;
+    std::vector<Balancer::Entry> entries;
     for (size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] != 0) candidates.push_back({&names[i], weights[i]});
+      if (weights[i] != 0) entries.push_back({&candidates[i], weights[i]});
     }
-    balancer.set(candidates);
+    balancer->set(entries);
   }
-  size_t number(void* target) const {
-    return static_cast<size_t>(static_cast<const char*>(target) - names.data());
+  size_t number(const Candidate* candidate) const {
+    return static_cast<size_t>(candidate - candidates.data());
   }
-  size_t pick() { return number(balancer.pick()); }
+  size_t pick() { return number(balancer->pick({})); }
+  Candidate* pick_except(std::vector<Candidate*> excluded) {
+    return balancer->pick({std::nullopt, excluded});
+  }
   std::vector<size_t> picks(size_t count) {
     std::vector<size_t> all(count);
     std::generate(all.begin(), all.end(), [this] { return pick(); });
     return all;
   }
 
-  std::array<char, 64> names{};
-  RoundRobin balancer;
+  std::array<Candidate, 64> candidates;
+  std::unique_ptr<Balancer> balancer;
 };
 
 size_t longest_run(const std::vector<size_t>& picks, size_t of) {
@@ -55,14 +58,11 @@ size_t count_of(const std::vector<size_t>& picks, size_t of) {
 }  // namespace
 
 TEST_CASE("nobody to choose from") {
-  RoundRobin balancer(1);
-  CHECK(balancer.pick() == nullptr);
-  CHECK(balancer.pick_except({}) == nullptr);
   Fleet fleet(1);
+  CHECK(fleet.balancer->pick({}) == nullptr);
   fleet.set({1, 1});
   fleet.set({});
-  CHECK(fleet.balancer.size() == 0);
-  CHECK(fleet.balancer.pick() == nullptr);
+  CHECK(fleet.balancer->pick({}) == nullptr);
 }
 
 TEST_CASE("three to one is never four in a row, whatever the seed") {
@@ -205,24 +205,25 @@ TEST_CASE("a new weight counts at once and keeps the place") {
 TEST_CASE("a retry goes elsewhere") {
   Fleet fleet(6);
   fleet.set({100, 1, 1});
-  void* const heavy = &fleet.names[0];
-  void* const light = &fleet.names[1];
-  const std::vector<void*> one = {heavy};
-  for (int i = 0; i < 200; ++i) CHECK(fleet.balancer.pick_except(one) != heavy);
-  const std::vector<void*> two = {heavy, light};
-  CHECK(fleet.number(fleet.balancer.pick_except(two)) == 2);
-  const std::vector<void*> all = {heavy, light, &fleet.names[2]};
-  CHECK(fleet.balancer.pick_except(all) == nullptr);
+  Candidate* const heavy = &fleet.candidates[0];
+  Candidate* const light = &fleet.candidates[1];
+  for (int i = 0; i < 200; ++i) CHECK(fleet.pick_except({heavy}) != heavy);
+  CHECK(fleet.number(fleet.pick_except({heavy, light})) == 2);
+}
+
+TEST_CASE("a retry goes to the same one when there is no other") {
+  Fleet fleet(6);
+  fleet.set({1, 1});
+  CHECK(fleet.pick_except({&fleet.candidates[0], &fleet.candidates[1]}) != nullptr);
 }
 
 TEST_CASE("a retry costs the one it goes to a turn") {
   Fleet fleet(8);
   fleet.set({1, 1});
-  const std::vector<void*> not_first = {&fleet.names[0]};
   std::map<size_t, int> taken;
   for (int i = 0; i < 400; ++i) {
     ++taken[fleet.pick()];
-    if (i % 4 == 0) ++taken[fleet.number(fleet.balancer.pick_except(not_first))];
+    if (i % 4 == 0) ++taken[fleet.number(fleet.pick_except({&fleet.candidates[0]}))];
   }
   CHECK(taken[0] == doctest::Approx(taken[1]).epsilon(0.02));
 }
