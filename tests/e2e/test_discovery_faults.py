@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.documents import all_to
-from harness.fake_consul import answers_body, entry, fails, hangs, hangs_up, resets, says, seconds, speaks_nonsense, truncates
+from harness.fake_consul import answers_body, entry, fails, hangs, hangs_for_good, hangs_up, resets, says, seconds, speaks_nonsense, truncates
 from harness.load import Load, tally
 from harness.wait import eventually, scaled, steadily
 
@@ -26,6 +26,17 @@ FAULTS = {
     "closes": hangs_up,
     "resets": resets,
 }
+
+# A client may ask again at once, and silently, when a connection that it used before ends without a
+# byte: only the second time is it surely an error.
+TIMES = {"closes": 2, "resets": 2}
+
+
+def script_fault(fake, endpoint, fault):
+    """Returns how many errors that may be."""
+    times = TIMES.get(fault, 1)
+    fake.script(endpoint, FAULTS[fault], times=times)
+    return times
 
 
 @pytest.fixture
@@ -50,7 +61,7 @@ def errors(gateway):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_health_query_removes_nobody_and_is_asked_again(make, fake, gateway, pair, fault):
     with Load(gateway.address) as load:
-        fake.script("health/web", FAULTS[fault], times=1)
+        most = script_fault(fake, "health/web", fault)
         eventually(lambda: errors(gateway), within=2)
         assert set(gateway.admin.instances("web")) == {backend.address for backend in pair}
         assert gateway.admin.status()["consul"]["last_error"]
@@ -60,13 +71,13 @@ def test_a_failing_health_query_removes_nobody_and_is_asked_again(make, fake, ga
         load.assert_gone("a", within=0.2, watch=0.1)
     load.assert_no_failures()
     failed = [query for query in gateway.admin.metrics().find("lictor_consul_queries_total") if query[0]["outcome"] != "ok"]
-    assert sum(count for _, count in failed) == 1
+    assert 1 <= sum(count for _, count in failed) <= most
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_kv_query_changes_no_route_and_is_asked_again(fake, gateway, fault):
     with Load(gateway.address) as load:
-        fake.script("kv", FAULTS[fault], times=1)
+        script_fault(fake, "kv", fault)
         eventually(lambda: errors(gateway), within=2)
         assert gateway.admin.state("routes/all") == "active"
     load.assert_no_failures()
@@ -101,7 +112,7 @@ def test_a_query_that_hangs_is_given_up_after_its_wait_and_asked_again(make, fak
     eventually(lambda: fake.waiting("health/web"))
     with Load(gateway.address) as load:
         began = time.monotonic()
-        fake.script("health/web", hangs, times=1)
+        fake.script("health/web", hangs_for_good, times=1)
         new = make.backend("new")
         fake.set_backends("web", new)
         load.wait_for("new", within=20)
@@ -187,15 +198,23 @@ def test_a_lower_index_of_the_documents_restarts_from_zero(fake, gateway):
     assert following.index == 0
 
 
-@pytest.mark.parametrize("index", [0, None], ids=["zero", "missing"])
-def test_an_index_below_one_means_one(make, fake, index):
+def test_an_index_below_one_means_one(make, fake):
     fake.put("routes/all", all_to("web"))
-    fake.script("health/web", says([], index=index), times=1)
+    fake.script("health/web", says([], index=0), times=1)
     make.gateway_on(fake)
     first = fake.asked("health/web")[0]
     assert first.scripted and first.index == 0
     following = eventually(lambda: fake.asked("health/web")[1:])[0]
     assert following.index == 1
+
+
+def test_an_answer_without_an_index_is_not_consuls(fake, gateway):
+    """That of a proxy in between, perhaps: it removes nobody."""
+    fake.script("health/web", says([], index=None), times=1)
+    eventually(lambda: errors(gateway), within=2)
+    assert tally(gateway.address, 10).keys() == {"a", "b"}
+    following = eventually(lambda: fake.waiting("health/web"), within=RECOVERY)[-1]
+    assert following.index == fake.index_of("health/web")
 
 
 @pytest.mark.parametrize("index", ["abc", "-7", "99999999999999999999999"])
@@ -232,6 +251,7 @@ def test_a_service_that_flaps_does_not_touch_the_others(make, fake, pair):
     fake.put("routes/other", {"path": "/other", "service": "flapping"})
     fake.set_backends("web", *pair)
     gateway = make.gateway_on(fake)
+    eventually(lambda: last_index(fake, "health/web"), fake.index_of("health/web"))
     revision = gateway.admin.status()["config_revision"]
     with Load(gateway.address) as load:
         load.run_for(20)

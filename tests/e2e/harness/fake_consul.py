@@ -307,3 +307,10 @@ def hangs(fake, connection, query):
             return False
         time.sleep(0.01)
     return False
+
+
+def hangs_for_good(fake, connection, query):
+    """No answer until the client is gone; with times=1, that of one query."""
+    while not fake.stopping and not connection.peer_has_closed():
+        time.sleep(0.01)
+    return False
