@@ -286,6 +286,7 @@ void Exchange::start_try() {
     wait_for_room();
     return;
   }
+  Loop::cancel(wait_timer_);
   up_ = stream;
   instance_ = LocalPtr<LocalInstance>(picked);
   ++instance_->active;
