@@ -110,8 +110,11 @@ std::string Consul::url_of(const ConsulQuery& query) const {
   add_if("dc", query.datacenter.empty() ? config_.datacenter : query.datacenter);
   add_if("ns", config_.name_space);
   add_if("partition", config_.partition);
-  if (config_.consistency == Consistency::kStale) add("stale", {});
-  if (config_.consistency == Consistency::kConsistent) add("consistent", {});
+  if (query.consistent || config_.consistency == Consistency::kConsistent) {
+    add("consistent", {});
+  } else if (config_.consistency == Consistency::kStale) {
+    add("stale", {});
+  }
   if (query.index != 0) {
     add("index", std::to_string(query.index));
     add("wait", wait_text(query.wait));

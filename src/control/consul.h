@@ -22,9 +22,10 @@ struct ConsulQuery {
   std::string endpoint;  // the metrics' label: "kv", "health"
   std::string path;      // below the address, already escaped: "/v1/health/service/web"
   std::vector<std::pair<std::string, std::string>> params;  // an empty value: the name alone
-  std::string datacenter;  // not empty: instead of the configured one
-  uint64_t index = 0;      // 0 = answer at once
-  Millis wait{0};          // with an index: how long the agent may keep the query
+  std::string datacenter;   // not empty: instead of the configured one
+  uint64_t index = 0;       // 0 = answer at once
+  Millis wait{0};           // with an index: how long the agent may keep the query
+  bool consistent = false;  // whatever is configured: a read that the leader confirms
 };
 
 struct ConsulAnswer {

@@ -1,7 +1,10 @@
 #include "control/watch.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+
+#include "base/log.h"
 
 namespace lictor {
 
@@ -35,6 +38,9 @@ void Watch::on_slot() {
   asked_long_ = index_ != 0 && !in_crowd();
   ConsulQuery query = options_.query;
   query.index = index_;
+  // With nothing known yet there is nothing to lose: a stale answer is better than none.
+  asked_consistent_ = doubt_ && applied_hash_;
+  query.consistent = asked_consistent_;
   const Millis wait = nominal_wait();
   // Up to an eighth less, so that queries that began together don't end together.
   query.wait = wait - Millis(static_cast<int64_t>(static_cast<double>(wait.count()) / 8 *
@@ -96,13 +102,16 @@ void Watch::judge(const ConsulAnswer& answer) {
   const Millis now = agent_.scheduler.now();
   const bool backwards = *answer.index < last_index_;
   if (backwards && !settle_until_) settle_until_ = now + kSettle;
-
-  const size_t hash = std::hash<std::string>()(answer.body) ^ static_cast<size_t>(answer.status);
-  if (applied_hash_ == hash && !lost_) {
-    accept(answer, false, hash, backwards);
+  if ((backwards || doubt_) && !asked_consistent_) {
+    verify();
     return;
   }
-  const bool settled = !settle_until_ || now >= *settle_until_;
+  const size_t hash = std::hash<std::string>()(answer.body) ^ static_cast<size_t>(answer.status);
+  if (applied_hash_ == hash && !lost_) {
+    accept(answer, false, hash);
+    return;
+  }
+  const bool settled = !backwards || now >= *settle_until_;
   const Verdict verdict = sink_(answer, {answer.known_leader && settled, lost_});
   switch (verdict.kind) {
     case Verdict::kMalformed:
@@ -113,19 +122,25 @@ void Watch::judge(const ConsulAnswer& answer) {
       break;
     case Verdict::kChanged:
     case Verdict::kSame:
-      accept(answer, verdict.kind == Verdict::kChanged, hash, backwards);
+      accept(answer, verdict.kind == Verdict::kChanged, hash);
       break;
   }
 }
 
-void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash, bool backwards) {
+void Watch::verify() {
+  agent_.consul.count(options_.query.endpoint, QueryOutcome::kHeld);
+  doubt_ = true;
+  index_ = 0;
+  pause(asked_at_ + kSpacing - agent_.scheduler.now());
+}
+
+void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash) {
   agent_.consul.count(options_.query.endpoint, QueryOutcome::kOk);
   agent_.monitor.succeeded(this, options_.name, answer);
   applied_hash_ = hash;
-  last_index_ = *answer.index;
-  index_ = backwards ? 0 : last_index_;
+  index_ = last_index_ = *answer.index;
   settle_until_.reset();
-  lost_ = false;
+  lost_ = doubt_ = false;
   faults_ = held_ = 0;
   noise_ = changed || last_index_ == asked_index_ ? 0 : noise_ + 1;
   const Millis spacing = noise_ < kQuietAfter ? kSpacing : kQuietSpacing;
@@ -135,11 +150,14 @@ void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash, bool b
 void Watch::hold(const ConsulAnswer& answer, const std::string& what) {
   agent_.consul.count(options_.query.endpoint, QueryOutcome::kHeld);
   const char* why = answer.known_leader ? "the index went backwards" : "no known leader";
-  agent_.monitor.failed(this, options_.name, ConsulMonitor::Fault::kQuery,
-                        std::string("answer held: ") + why + ", and " + what);
+  log::debug("consul: {}: answer held: {}, and {}", options_.name, why, what);
   index_ = 0;
   faults_ = 0;
-  pause(++held_ < kHeldOften ? kHeldPause : kHeldLongPause);
+  if (++held_ >= kHeldSilently) {
+    agent_.monitor.failed(this, options_.name, ConsulMonitor::Fault::kQuery,
+                          std::string("answers that take away are held: ") + why);
+  }
+  pause(held_ < kHeldOften ? kHeldPause : kHeldLongPause);
 }
 
 void Watch::fail_by_status(const ConsulAnswer& answer) {
@@ -165,6 +183,7 @@ void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::st
   index_ = 0;
   held_ = 0;
   lost_ = lost_ || fault == ConsulMonitor::Fault::kAgent;
+  doubt_ = doubt_ || (lost_ && applied_hash_);
   const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
   pause(backoff(refused ? kRefusedCap : kBackoffCap));
 }

@@ -4,14 +4,16 @@
 //
 // The rules, in the order in which an answer meets them:
 //   1. Not whole, not 200, without an index, or not understood by the sink: a fault. Nothing is
-//      changed; the next query is a plain one (no index: an agent that lost its state would keep a
-//      query with an old index waiting), after a backoff that never gives up.
-//   2. Content as last time (and the agent was there all the time): nothing is changed, however the
-//      index moved.
-//   3. No known leader, or an index that went backwards within the last kSettle: the sink is told
+//      changed; the query is asked again after a backoff that never gives up.
+//   2. After a fault of the agent's, and when an index went backwards, what is known is only
+//   changed
+//      by a consistent read: a server that restarts answers while it is still reading its log, from
+//      a past that is over. That read has no index, as an agent that lost its state would keep a
+//      query with an old one waiting.
+//   3. Content as last time: nothing is changed, however the index moved.
+//   4. No known leader, or an index that went backwards within the last kSettle: the sink is told
 //      that the answer may add but not take away; if it would, it is held, and asked again.
-//   4. The sink takes it. The next query has the answer's index, or none when the index went
-//      backwards.
+//   5. The sink takes it, and the next query has its index.
 // Queries start at least kSpacing apart (less than 20 a second), and kQuietSpacing when the index
 // keeps moving without a change. One that is not answered in time is given up and asked again.
 #pragma once
@@ -39,13 +41,14 @@ class Watch final : private QueryBudget::Member {
   static constexpr Millis kHeldPause{250};
   static constexpr Millis kHeldLongPause{1'000};
   static constexpr uint32_t kHeldOften = 8;
+  static constexpr uint32_t kHeldSilently = 3;  // then it is worth a word in the log
   static constexpr Millis kSettle{1'000};
   static constexpr Millis kGrace{10'000};  // beyond wait x 17/16
 
   struct Verdict {
     enum Kind : uint8_t { kChanged, kSame, kHeld, kMalformed };
     Kind kind = kSame;
-    std::string error;  // of kMalformed: where and what; of kHeld: what would have gone
+    std::string error;  // of kMalformed: where and what; of kHeld: what would be lost
   };
   struct Trust {
     bool may_remove = true;  // false: take the answer only if it takes nothing away
@@ -80,8 +83,9 @@ class Watch final : private QueryBudget::Member {
   void end_query();
   void on_answer(const ConsulAnswer& answer);
   void judge(const ConsulAnswer& answer);
-  void accept(const ConsulAnswer& answer, bool changed, size_t hash, bool backwards);
+  void accept(const ConsulAnswer& answer, bool changed, size_t hash);
   void hold(const ConsulAnswer& answer, const std::string& what);
+  void verify();
   void fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::string& error);
   void fail_by_status(const ConsulAnswer& answer);
   void pause(Millis delay);
@@ -98,10 +102,12 @@ class Watch final : private QueryBudget::Member {
   Millis asked_at_{0};
   uint64_t asked_index_ = 0;
   bool asked_long_ = false;
+  bool asked_consistent_ = false;
 
   uint64_t index_ = 0;       // of the next query
   uint64_t last_index_ = 0;  // of the last answer taken
   std::optional<size_t> applied_hash_;
+  bool doubt_ = false;  // only a consistent read counts
   std::optional<Millis> settle_until_;
   bool lost_ = false;    // an agent's fault since the last answer taken
   uint32_t faults_ = 0;  // in a row
