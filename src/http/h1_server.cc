@@ -308,7 +308,9 @@ void H1Server::finish_request() {
   reply_ = Reply::kNone;
   idle_since_ms_ = context_.loop_.now_ms();
   const auto idle = context_.options_.idle_timeout;
-  if (!timer_.armed() && idle.count() > 0) {
+  // A timer that is armed looks when it fires; only one for a longer timeout would be late.
+  const bool late = requests_ == 1 && idle < context_.options_.header_timeout;
+  if (idle.count() > 0 && (late || !timer_.armed())) {
     context_.loop_.arm(timer_, static_cast<uint64_t>(idle.count()));
   }
   if (!pending_.empty()) {
@@ -400,6 +402,12 @@ void H1Server::on_timer() {
 void H1Server::on_eof() {
   if (request_ == State::kTunnel && user_ != nullptr) {
     user_->on_body({}, true);
+    return;
+  }
+  // It may have ended its direction alone, and still read the response that is queued.
+  const bool answered = request_ == State::kIdle || request_ == State::kLinger;
+  if (answered && transport_->queued() > 0) {
+    finish_connection();
     return;
   }
   cut_off({Failure::kClientAbort, false, "the client closed the connection"});

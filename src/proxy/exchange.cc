@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/log.h"
 #include "http/rules.h"
@@ -330,6 +331,8 @@ void Exchange::send_request() {
     pause_client();
   } else if (!request_sent_) {
     send_retained();
+  } else {
+    resume_client();
   }
 }
 
@@ -349,9 +352,9 @@ void Exchange::send_retained() {
     trailers_ == nullptr ? static_cast<void>(up_->send_body({}, true))
                          : up_->send_trailers(*trailers_);
     request_sent_ = true;
+    resume_client();
   } else if (room) {
-    down_paused_ = false;
-    down_->resume();
+    resume_client();
     watch_progress();
   }
 }
@@ -361,13 +364,18 @@ void Exchange::pause_client() {
   down_->pause();
 }
 
+// Also when nothing is to come any more: who does not read does not hear that the client went.
+void Exchange::resume_client() {
+  if (!std::exchange(down_paused_, false)) return;
+  down_->resume();
+}
+
 void Exchange::on_upstream_drain() {
   if (waits_for_connection_) {
     waits_for_connection_ = false;
     send_retained();
-  } else if (down_paused_) {
-    down_paused_ = false;
-    down_->resume();
+  } else {
+    resume_client();
   }
 }
 

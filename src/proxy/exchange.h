@@ -101,6 +101,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   void send_retained();
   void hold_body(std::string_view bytes);
   void pause_client();
+  void resume_client();
   bool may_resend() const;
   enum class Reason : uint8_t { kConnect, kReset, kTimeout, kStatus, kStale };
   bool retry(Reason reason);
