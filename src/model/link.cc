@@ -23,11 +23,25 @@ bool share_a_method(const Route& a, const Route& b) {
   });
 }
 
+bool go_together(const Conditions& a, const Conditions& b) {
+  return std::all_of(a.begin(), a.end(), [&b](const Condition& one) {
+    return std::all_of(b.begin(), b.end(),
+                       [&one](const Condition& other) { return one.goes_with(other); });
+  });
+}
+
+bool equal_conditions(const Conditions& a, const Conditions& b) {
+  return a.size() == b.size() && std::is_permutation(a.begin(), a.end(), b.begin());
+}
+
 // What two routes have in common when nothing but the name decides between them.
 std::string tie_key(const Route& route, const std::string& host, const std::string& path) {
-  const auto pattern = parse_path_pattern(path);
-  return std::to_string(route.priority) + (route.methods.empty() ? " any " : " some ") + host +
-         " " + (pattern ? pattern->shape() : path);
+  std::string shape = path;
+  if (!is_regex_path(path)) {
+    if (const auto pattern = parse_path_pattern(path)) shape = pattern->shape();
+  }
+  return std::to_string(route.priority) + " " + std::to_string(route.condition_count()) + " " +
+         host + " " + shape;
 }
 
 }  // namespace
@@ -73,10 +87,16 @@ std::map<std::string, std::string> find_ties(
       for (const auto& path : route->paths) {
         auto& before = taken[tie_key(*route, host, path)];
         for (const Route* other : before) {
-          if (other == route.get() || !share_a_method(*other, *route)) continue;
+          if (other == route.get() || !share_a_method(*other, *route) ||
+              !go_together(other->conditions, route->conditions)) {
+            continue;
+          }
           std::string& warning = warnings[route->name];
           if (!warning.empty()) continue;
-          warning = "route " + in_quotes(other->name) + " takes the same requests (host ";
+          const bool same = equal_conditions(other->conditions, route->conditions);
+          warning =
+              "route " + in_quotes(other->name) +
+              (same ? " takes the same requests (host " : " may take the same requests (host ");
           warning.append(host).append(", path ").append(path).append(") and wins by its name");
         }
         before.push_back(route.get());

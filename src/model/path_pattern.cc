@@ -104,7 +104,6 @@ std::string PathPattern::shape() const {
 }
 
 std::expected<PathPattern, std::string> parse_path_pattern(std::string_view text) {
-  if (text.starts_with('~')) return Wrong("regular expressions: " + std::string(kNotSupported));
   if (!text.starts_with('/')) return Wrong("a path begins with '/'");
   if (text.size() > PathPattern::kMaxBytes) return Wrong("has more than 1024 bytes");
   PathPattern pattern;

@@ -28,7 +28,10 @@ struct PathPattern {
   std::string shape() const;
 };
 
-// What is wrong with it as the error.
+// "~^/v[0-9]+/": a regular expression (model/regex.h) stands behind the '~'.
+inline bool is_regex_path(std::string_view text) { return text.starts_with('~'); }
+
+// What is wrong with it as the error. Not for regular expressions.
 std::expected<PathPattern, std::string> parse_path_pattern(std::string_view text);
 
 // A host of a route as the table wants it: lower case, no dot at the end, perhaps "*." in front.

@@ -43,8 +43,16 @@ std::string take_host(std::string& text) {
   return {};
 }
 
-// Collects what the path captures on the way.
-std::string take_path(std::string_view text, std::vector<std::string>& captures) {
+// Collects what the path captures on the way, and regular expressions.
+std::string take_path(std::string_view text, Route& route, std::vector<std::string>& captures) {
+  if (is_regex_path(text)) {
+    auto regex = Regex::compile(text.substr(1));
+    if (!regex) return regex.error();
+    const auto& names = (*regex)->captures();
+    captures.insert(captures.end(), names.begin(), names.end());
+    route.regexes.push_back(std::move(*regex));
+    return {};
+  }
   const auto pattern = parse_path_pattern(text);
   if (!pattern) return pattern.error();
   const auto names = pattern->captures();
@@ -52,19 +60,18 @@ std::string take_path(std::string_view text, std::vector<std::string>& captures)
   return {};
 }
 
-void read_paths(JsonObject& object, std::vector<std::string>& paths,
-                std::vector<std::string>& captures) {
-  const auto take = [&](const std::string& text) { return take_path(text, captures); };
+void read_paths(JsonObject& object, Route& route, std::vector<std::string>& captures) {
+  const auto take = [&](const std::string& text) { return take_path(text, route, captures); };
   if (const auto path = object.find("path")) {
     std::string text;
     if (path->read_text(text)) {
       const std::string wrong = take(text);
       if (!wrong.empty()) path->fail(wrong);
-      paths = {std::move(text)};
+      route.paths = {std::move(text)};
     }
     if (object.has("paths")) object.fail("has path and paths: give one of them");
   }
-  read_names(object, "paths", kMaxPaths, paths, take);
+  read_names(object, "paths", kMaxPaths, route.paths, take);
   if (!object.has("path") && !object.has("paths")) {
     object.fail(R"(path is missing ("/*" takes every path))");
   }
@@ -175,8 +182,9 @@ void read_route(JsonObject& object, RouteDocument& document) {
   Route& route = document.route;
   read_names(object, "hosts", kMaxHosts, route.hosts, take_host);
   std::vector<std::string> captures;
-  read_paths(object, route.paths, captures);
+  read_paths(object, route, captures);
   read_names(object, "methods", kMaxMethods, route.methods, check_method);
+  read_conditions(object, route.conditions);
   if (const auto priority = object.find("priority")) {
     int64_t value = 0;
     priority->read_signed(value, -1'000'000, 1'000'000);
@@ -186,7 +194,6 @@ void read_route(JsonObject& object, RouteDocument& document) {
   read_filters(object, FilterContext{&captures}, document.filters);
   object.duration("timeout", route.timeout);
   object.object("retries", [&](JsonObject& retries) { read_retries(retries, route.retries); });
-  object.later({"headers", "query", "cookies"});
 }
 
 }  // namespace

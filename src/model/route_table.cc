@@ -3,7 +3,8 @@
 // any host) and walks each in order of precedence: literal child, capture, "*". The first candidate
 // that takes the request is the best of its priority; since priority is above everything, the walk
 // goes on, but only into subtrees that hold a higher one (every node knows the best below it). With
-// equal priorities, the usual case, that is nowhere.
+// equal priorities, the usual case, that is nowhere. The regular expressions of a host come after
+// its trie, best first.
 //
 // A trie node is visited at most once, and only along the request's own segments, so the cost has a
 // bound whatever the path: the nodes whose pattern fits a beginning of it.
@@ -25,11 +26,20 @@ namespace {
 constexpr uint32_t kNone = RouteTrie::kNone;
 constexpr size_t kLongestHost = 255;
 
+using Values = Regex::Values;
+static_assert(Regex::kMaxCaptures == Match::kMaxCaptures);
+
 struct TransparentHash {
   using is_transparent = void;
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
 };
-using HostMap = std::unordered_map<std::string, uint32_t, TransparentHash, std::equal_to<>>;
+
+// The routes of one host pattern.
+struct HostRoutes {
+  uint32_t root = kNone;
+  CandidateRange regexes;  // in Impl::regexes
+};
+using HostMap = std::unordered_map<std::string, HostRoutes, TransparentHash, std::equal_to<>>;
 
 // Holds what a match reads of a route that is not chosen, so that those routes stay untouched.
 struct Candidate {
@@ -37,7 +47,13 @@ struct Candidate {
   int32_t priority;
   uint32_t first_name;  // of its captures, in Impl::names
   uint16_t captures;
+  uint16_t conditions;  // Route::condition_count
   bool any_method;
+  bool unconditional;  // any_method aside
+};
+
+struct RegexCandidate : Candidate {
+  const Regex* regex;
 };
 
 // The candidates of a node while the table is built.
@@ -46,10 +62,10 @@ struct Draft {
   std::vector<Candidate> rest;
 };
 
-// The order among candidates of one host and one path; later conditions come in here.
+// The order among candidates of one host and one path, and among the regular expressions of a host.
 bool goes_first(const Candidate& a, const Candidate& b) {
   if (a.priority != b.priority) return a.priority > b.priority;
-  if (a.any_method != b.any_method) return b.any_method;
+  if (a.conditions != b.conditions) return a.conditions > b.conditions;
   return a.route->name < b.route->name;
 }
 
@@ -57,6 +73,10 @@ bool takes_method(const Candidate& candidate, std::string_view method) {
   if (candidate.any_method) return true;
   const auto& methods = candidate.route->methods;
   return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+bool conditions_hold(const Candidate& candidate, const RequestData& data) {
+  return candidate.unconditional || all_hold(candidate.route->conditions, data);
 }
 
 // What is left of a path while it is walked. "/a/" has the segments "a" and "".
@@ -83,18 +103,23 @@ class Rest {
 struct RouteTable::Impl {
   RouteTrie trie;
   std::vector<Candidate> candidates;
+  std::vector<RegexCandidate> regexes;
   std::vector<std::string> names;
   HostMap hosts;
   HostMap wildcards;  // by what is behind the "*": ".example.org"
-  uint32_t any_host = kNone;
+  HostRoutes any_host;
 
   // Empty once built. Most routes name their captures alike: each list of names is kept once.
   std::map<uint32_t, Draft> drafts;
+  std::map<uint32_t, std::vector<RegexCandidate>> regex_drafts;  // by root
   std::map<std::vector<std::string>, uint32_t> known_names;
 
   uint32_t root_of(std::string_view host);
   void add(const Route& route, std::string_view host, const PathPattern& pattern);
+  void add(const Route& route, std::string_view host, const Regex& regex);
+  Candidate candidate_for(const Route& route, const std::vector<std::string>& captures);
   CandidateRange keep(std::vector<Candidate>& list);
+  void keep_regexes(HostRoutes& host);
   void finish();
 
   template <class Visitor>
@@ -105,12 +130,25 @@ struct RouteTable::Impl {
 
 uint32_t RouteTable::Impl::root_of(std::string_view host) {
   const bool wildcard = host.starts_with('*');
-  uint32_t& root = host.empty() ? any_host
-                   : wildcard
-                       ? wildcards.try_emplace(std::string(host.substr(1)), kNone).first->second
-                       : hosts.try_emplace(std::string(host), kNone).first->second;
-  if (root == kNone) root = trie.add_root();
-  return root;
+  HostRoutes& routes = host.empty() ? any_host
+                       : wildcard   ? wildcards[std::string(host.substr(1))]
+                                    : hosts[std::string(host)];
+  if (routes.root == kNone) routes.root = trie.add_root();
+  return routes.root;
+}
+
+Candidate RouteTable::Impl::candidate_for(const Route& route,
+                                          const std::vector<std::string>& captures) {
+  const auto [known, added] =
+      known_names.try_emplace(captures, static_cast<uint32_t>(names.size()));
+  if (added) names.insert(names.end(), captures.begin(), captures.end());
+  return {&route,
+          route.priority,
+          known->second,
+          static_cast<uint16_t>(captures.size()),
+          static_cast<uint16_t>(route.condition_count()),
+          route.methods.empty(),
+          route.conditions.empty()};
 }
 
 void RouteTable::Impl::add(const Route& route, std::string_view host, const PathPattern& pattern) {
@@ -118,13 +156,12 @@ void RouteTable::Impl::add(const Route& route, std::string_view host, const Path
   for (const auto& segment : pattern.segments) {
     node = segment.capture ? trie.capture_child(node) : trie.literal_child(node, segment.text);
   }
-  const auto captures = pattern.captures();
-  const auto [known, added] =
-      known_names.try_emplace(captures, static_cast<uint32_t>(names.size()));
-  if (added) names.insert(names.end(), captures.begin(), captures.end());
   auto& list = pattern.rest ? drafts[node].rest : drafts[node].exact;
-  list.push_back({&route, route.priority, known->second, static_cast<uint16_t>(captures.size()),
-                  route.methods.empty()});
+  list.push_back(candidate_for(route, pattern.captures()));
+}
+
+void RouteTable::Impl::add(const Route& route, std::string_view host, const Regex& regex) {
+  regex_drafts[root_of(host)].push_back({candidate_for(route, regex.captures()), &regex});
 }
 
 CandidateRange RouteTable::Impl::keep(std::vector<Candidate>& list) {
@@ -134,7 +171,20 @@ CandidateRange RouteTable::Impl::keep(std::vector<Candidate>& list) {
   return {first, static_cast<uint32_t>(candidates.size())};
 }
 
+void RouteTable::Impl::keep_regexes(HostRoutes& host) {
+  const auto found = regex_drafts.find(host.root);
+  if (found == regex_drafts.end()) return;
+  std::stable_sort(found->second.begin(), found->second.end(), goes_first);
+  host.regexes.first = static_cast<uint32_t>(regexes.size());
+  regexes.insert(regexes.end(), found->second.begin(), found->second.end());
+  host.regexes.last = static_cast<uint32_t>(regexes.size());
+}
+
 void RouteTable::Impl::finish() {
+  for (HostMap* map : {&hosts, &wildcards}) {
+    for (auto& [host, routes] : *map) keep_regexes(routes);
+  }
+  keep_regexes(any_host);
   for (auto& [node, draft] : drafts) {
     trie[node].exact = keep(draft.exact);
     trie[node].rest = keep(draft.rest);
@@ -151,6 +201,7 @@ void RouteTable::Impl::finish() {
     parent.best_priority = std::max(parent.best_priority, node.best_priority);
   }
   drafts = {};
+  regex_drafts = {};
   known_names = {};
 }
 
@@ -200,23 +251,22 @@ class Walk {
   const RouteTrie& trie_;
   const std::vector<Candidate>& candidates_;
   Visitor& visitor_;
-  std::array<std::string_view, Match::kMaxCaptures> values_;
+  Values values_;
   size_t count_ = 0;
 };
 
-using Values = std::array<std::string_view, Match::kMaxCaptures>;
-
 class Finder {
  public:
-  Finder(std::string_view method, const std::vector<std::string>& names, Match& match)
-      : method_(method), names_(names), match_(match) {}
+  Finder(const RouteKey& key, const std::vector<std::string>& names, Match& match)
+      : key_(key), names_(names), match_(match) {}
 
   bool wants(int32_t priority) const { return match_.route == nullptr || priority > best_; }
   void take(const Candidate& candidate, const Values& values) {
-    if (!takes_method(candidate, method_)) {
-      mismatch_ = true;
+    if (!takes_method(candidate, key_.method)) {
+      mismatch_ = mismatch_ || conditions_hold(candidate, key_.data);
       return;
     }
+    if (!conditions_hold(candidate, key_.data)) return;
     best_ = candidate.priority;
     match_.route = candidate.route;
     match_.capture_count = candidate.captures;
@@ -227,7 +277,7 @@ class Finder {
   void finish() { match_.method_mismatch = match_.route == nullptr && mismatch_; }
 
  private:
-  std::string_view method_;
+  const RouteKey& key_;
   const std::vector<std::string>& names_;
   Match& match_;
   int32_t best_ = 0;
@@ -236,12 +286,18 @@ class Finder {
 
 class MethodCollector {
  public:
+  explicit MethodCollector(const RouteKey& key) : key_(key) {}
+
   bool wants(int32_t) const { return true; }
   void take(const Candidate& candidate, const Values&) {
+    if (!conditions_hold(candidate, key_.data)) return;
     methods.insert(candidate.route->methods.begin(), candidate.route->methods.end());
   }
 
   std::set<std::string> methods;
+
+ private:
+  const RouteKey& key_;
 };
 
 }  // namespace
@@ -250,8 +306,14 @@ template <class Visitor>
 void RouteTable::Impl::visit_hosts(const RouteKey& key, Visitor& visitor) const {
   if (!key.path.starts_with('/')) return;
   const Rest rest(key.path);
-  const auto visit = [&](uint32_t root) {
-    Walk<Visitor>(trie, candidates, visitor).visit(root, rest);
+  const auto visit = [&](const HostRoutes& host) {
+    Walk<Visitor>(trie, candidates, visitor).visit(host.root, rest);
+    Values values;
+    for (uint32_t i = host.regexes.first; i < host.regexes.last; ++i) {
+      const RegexCandidate& candidate = regexes[i];
+      if (!visitor.wants(candidate.priority)) return;
+      if (candidate.regex->matches(key.path, values)) visitor.take(candidate, values);
+    }
   };
   const bool named = !key.host.empty() && key.host.size() <= kLongestHost;
   if (named && !hosts.empty()) {
@@ -265,7 +327,7 @@ void RouteTable::Impl::visit_hosts(const RouteKey& key, Visitor& visitor) const 
       if (found != wildcards.end()) visit(found->second);
     }
   }
-  if (any_host != kNone) visit(any_host);
+  if (any_host.root != kNone) visit(any_host);
 }
 
 // --- the table -----------------------------------------------------------------------------------
@@ -279,12 +341,15 @@ void RouteTable::build(const std::vector<std::shared_ptr<const Route>>& routes) 
   impl_ = std::make_unique<Impl>();
   static const std::vector<std::string> kAnyHost{""};
   for (const auto& route : routes) {
+    const auto& hosts = route->hosts.empty() ? kAnyHost : route->hosts;
+    for (const auto& regex : route->regexes) {
+      for (const auto& host : hosts) impl_->add(*route, host, *regex);
+    }
     for (const auto& path : route->paths) {
+      if (is_regex_path(path)) continue;
       const auto pattern = parse_path_pattern(path);
       if (!pattern) continue;  // documents with such paths never get here
-      for (const auto& host : route->hosts.empty() ? kAnyHost : route->hosts) {
-        impl_->add(*route, host, *pattern);
-      }
+      for (const auto& host : hosts) impl_->add(*route, host, *pattern);
     }
   }
   impl_->finish();
@@ -293,13 +358,13 @@ void RouteTable::build(const std::vector<std::shared_ptr<const Route>>& routes) 
 void RouteTable::match(const RouteKey& key, Match& match) const {
   match.route = nullptr;
   match.capture_count = 0;
-  Finder finder(key.method, impl_->names, match);
+  Finder finder(key, impl_->names, match);
   impl_->visit_hosts(key, finder);
   finder.finish();
 }
 
 std::vector<std::string> RouteTable::allowed_methods(const RouteKey& key) const {
-  MethodCollector collector;
+  MethodCollector collector(key);
   impl_->visit_hosts(key, collector);
   return {collector.methods.begin(), collector.methods.end()};
 }

@@ -1,6 +1,7 @@
 // Routes and the table that finds the one for a request, by SPEC 3's total order: priority, host
 // (exact before wildcard, longest first, none last), then literal > {param} > * segment by segment,
-// then a route with conditions before one without, then the name.
+// then regular expressions, then the more conditions (methods, headers, query, cookies), then the
+// name.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "base/duration.h"
 #include "filter/filter.h"
+#include "model/condition.h"
 #include "model/upstream.h"
 
 namespace lictor {
@@ -52,13 +54,18 @@ struct Route {
   uint32_t index = 0;                // in Snapshot::routes
   std::vector<std::string> hosts;    // lower case; "*.example.org" = wildcard; empty = any
   std::vector<std::string> paths;    // patterns as written
+  std::vector<RegexPtr> regexes;     // of the paths that are regular expressions, in their order
   std::vector<std::string> methods;  // empty = any; exactly those: GET doesn't bring HEAD along
+  Conditions conditions;
   int32_t priority = 0;
   std::vector<Backend> backends;
   uint64_t total_weight = 0;  // of backends
   FilterChain filters;
   Millis timeout{15'000};  // 0 = none
   RetryPolicy retries;
+
+  // What counts for precedence: all methods together are one.
+  size_t condition_count() const { return conditions.size() + (methods.empty() ? 0 : 1); }
 };
 
 struct Capture {
@@ -70,7 +77,7 @@ struct Match {
   static constexpr size_t kMaxCaptures = 16;
 
   const Route* route = nullptr;
-  // When no route took the request but one would have with another method: methods for Allow.
+  // When no route took the request but one would have with another method, its conditions holding.
   bool method_mismatch = false;
   std::array<Capture, kMaxCaptures> captures;
   size_t capture_count = 0;
@@ -83,6 +90,7 @@ struct RouteKey {
   std::string_view method;
   std::string_view host;
   std::string_view path;
+  RequestData data;  // looked at only when a candidate for host and path has conditions
 };
 
 class RouteTable {
@@ -94,11 +102,12 @@ class RouteTable {
 
   // Routes must outlive the table (the snapshot owns both).
   void build(const std::vector<std::shared_ptr<const Route>>& routes);
-  // Never allocates. Cost: the path's length and the candidates of that path, not the number of
-  // routes.
+  // Allocates nothing itself (see Condition::holds and Regex). Cost: the path's length and the
+  // candidates of that path, not the number of routes; then, when none of those took the request,
+  // the regular expressions of its host one by one.
   void match(const RouteKey& key, Match& match) const;
-  // The methods that routes of this host and path allow, sorted, unique: for 405's Allow. May
-  // allocate.
+  // The methods that routes of this host and path whose conditions hold allow, sorted, unique: for
+  // 405's Allow. May allocate.
   std::vector<std::string> allowed_methods(const RouteKey& key) const;
 
  private:

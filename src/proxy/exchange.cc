@@ -71,9 +71,10 @@ void Exchange::on_head(Head& head, bool end) {
     reply_problem(accepted.error());
     return;
   }
+  // Ahead of the route, so that its conditions see no field that a client may not send.
+  prepare_request(*request_, {client_, down_->peer(), request_id_, scheme()}, arena());
   if (!find_route()) return;
   choose_backend();
-  prepare_request(*request_, {client_, down_->peer(), request_id_, scheme()}, arena());
   run_filters();
 }
 
@@ -128,6 +129,10 @@ bool Exchange::body_too_large(uint64_t size) const {
   return most != 0 && size > most;
 }
 
+RouteKey Exchange::route_key() const {
+  return {request_->method_name, host_, path_, {&request_->fields, target_.query}};
+}
+
 bool Exchange::find_route() {
   if (!pin_) {
     reply_problem({Failure::kNoInstance, false, "the configuration has not been read yet"});
@@ -136,7 +141,7 @@ bool Exchange::find_route() {
   match_.route = nullptr;
   match_.method_mismatch = false;
   match_.capture_count = 0;
-  pin_->snapshot->table.match({request_->method_name, host_, path_}, match_);
+  pin_->snapshot->table.match(route_key(), match_);
   if (match_.route == nullptr) {
     reply_problem(match_.method_mismatch
                       ? Error{Failure::kMethodNotAllowed, false, "no route takes this method here"}
@@ -656,8 +661,7 @@ std::string_view Exchange::allowed_methods() {
     return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
   }
   std::string_view list;
-  for (const auto& method :
-       pin_->snapshot->table.allowed_methods({request_->method_name, host_, path_})) {
+  for (const auto& method : pin_->snapshot->table.allowed_methods(route_key())) {
     list = list.empty() ? arena().copy(method) : arena().concat(list, ", ", method);
   }
   return list;

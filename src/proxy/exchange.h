@@ -84,6 +84,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   Result<void> accept_head();
   Result<void> read_target();
   bool body_too_large(uint64_t size) const;
+  RouteKey route_key() const;
   bool find_route();
   void choose_backend();
   void run_filters();

@@ -42,6 +42,20 @@ ROUTES = {
     "only-get": {"path": "/fallback/x", "methods": ["GET"]},
     "fallback": {"path": "/fallback/*"},
     "purge": {"path": "/purge", "methods": ["PURGE"]},
+    # Conditions
+    "plain": {"path": "/c"},
+    "beta": {"path": "/c", "headers": {"x-env": "beta"}},
+    "beta-v2": {"path": "/c", "headers": {"x-env": "beta"}, "query": {"v": {"prefix": "2"}}},
+    "with-cookie": {"path": "/cookie", "cookies": {"lb": {"regex": "^[0-9]+$"}}},
+    "decoded": {"path": "/q", "query": {"q": "a b"}},
+    "flag": {"path": "/q", "query": {"debug": {"present": True}}},
+    "not-bot": {"path": "/bot", "headers": {"user-agent": {"suffix": "bot", "not": True}}},
+    "post-beta": {"path": "/pb", "methods": ["POST"], "headers": {"x-env": "beta"}},
+    "by-proto": {"path": "/proto", "headers": {"x-forwarded-proto": "https"}},
+    # Regular expressions
+    "version": {"path": "~^/v[0-9]+/"},
+    "literal-version": {"path": "/v1/known"},
+    "named": {"path": "~^/named/(?P<id>[a-z]+)$"},
     # The same to the name
     "tie-a": {"path": "/tie"},
     "tie-b": {"path": "/tie"},
@@ -64,8 +78,9 @@ def gateway(make_once, backend):
 def taken_by(gateway, backend):
     """The name of the route that takes a request, None when none does."""
 
-    def ask(target, host="other.example", method="GET"):
-        response = gateway.request(method, target, host=host, body=b"" if method == "POST" else None)
+    def ask(target, host="other.example", method="GET", **fields):
+        pairs = {name.replace("_", "-"): value for name, value in fields.items()}
+        response = gateway.request(method, target, host=host, body=b"" if method == "POST" else None, fields=pairs)
         return backend.last.fields["host"] if response.status == 200 else None
 
     return ask
@@ -166,6 +181,51 @@ def test_a_wrong_method_gets_405_with_allow(gateway):
     response = gateway.request("DELETE", "/m")
     response.problem(405, "method_not_allowed")
     assert set(response.fields.tokens("allow")) == {"GET", "HEAD", "POST"}
+
+
+def test_the_more_conditions_the_earlier(taken_by):
+    assert taken_by("/c") == "plain"
+    assert taken_by("/c", x_env="beta") == "beta"
+    assert taken_by("/c", X_ENV="beta") == "beta"
+    assert taken_by("/c", x_env="BETA") == "plain"
+    assert taken_by("/c?v=2.1", x_env="beta") == "beta-v2"
+    assert taken_by("/c?v=2.1") == "plain"
+
+
+def test_any_of_repeated_fields_counts(gateway, backend):
+    gateway.get("/c", fields=[("x-env", "prod"), ("x-env", "beta")])
+    assert backend.last.fields["host"] == "beta"
+
+
+def test_cookies_and_queries(taken_by):
+    assert taken_by("/cookie", cookie="a=b; lb=42") == "with-cookie"
+    assert taken_by("/cookie", cookie="a=b; lb=x42") is None
+    assert taken_by("/q?q=a%20b") == "decoded"
+    assert taken_by("/q?q=a+b") == "decoded"
+    assert taken_by("/q?q=a") is None
+    assert taken_by("/q?debug") == "flag"
+    assert taken_by("/bot") == "not-bot"
+    assert taken_by("/bot", user_agent="curl") == "not-bot"
+    assert taken_by("/bot", user_agent="evil bot") is None
+
+
+def test_a_route_whose_conditions_fail_is_no_405(gateway, taken_by):
+    assert gateway.request("GET", "/pb").status == 404
+    assert gateway.request("GET", "/pb", fields={"x-env": "beta"}).status == 405
+    assert taken_by("/pb", method="POST", x_env="beta") == "post-beta"
+
+
+def test_conditions_see_no_field_that_a_client_may_not_send(taken_by):
+    assert taken_by("/proto", x_forwarded_proto="https") is None
+
+
+def test_regular_expressions_come_last(taken_by):
+    assert taken_by("/v12/x") == "version"
+    assert taken_by("/v1/known") == "literal-version"
+    assert taken_by("/v1/known/") == "version"
+    assert taken_by("/x/v1/") is None
+    assert taken_by("/named/abc") == "named"
+    assert taken_by("/named/abc/") is None
 
 
 def test_an_extension_method_can_be_routed(taken_by):

@@ -8,7 +8,10 @@
 
 #include "model/path_pattern.h"
 
+using lictor::Condition;
 using lictor::Match;
+using lictor::Regex;
+using lictor::RequestData;
 using lictor::Route;
 using lictor::RouteKey;
 using lictor::RouteTable;
@@ -23,7 +26,17 @@ struct Spec {
   std::vector<std::string> hosts = {};
   std::vector<std::string> methods = {};
   int32_t priority = 0;
+  lictor::Conditions conditions = {};
 };
+
+Condition query_is(const std::string& name, const std::string& value) {
+  Condition condition;
+  condition.source = Condition::Source::kQuery;
+  condition.kind = Condition::Kind::kExact;
+  condition.name = name;
+  condition.text = value;
+  return condition;
+}
 
 Routes make_routes(const std::vector<Spec>& specs) {
   Routes routes;
@@ -34,6 +47,10 @@ Routes make_routes(const std::vector<Spec>& specs) {
     route->hosts = spec.hosts;
     route->methods = spec.methods;
     route->priority = spec.priority;
+    route->conditions = spec.conditions;
+    for (const auto& path : spec.paths) {
+      if (path.starts_with('~')) route->regexes.push_back(*Regex::compile(path.substr(1)));
+    }
     routes.push_back(route);
   }
   return routes;
@@ -45,8 +62,8 @@ class Table {
     table_.build(routes_);
   }
   std::string taken_by(std::string_view path, std::string_view host = "",
-                       std::string_view method = "GET") {
-    table_.match({method, host, path}, match_);
+                       std::string_view method = "GET", std::string_view query = "") {
+    table_.match({method, host, path, {nullptr, query}}, match_);
     if (match_.route == nullptr) return match_.method_mismatch ? "405" : "404";
     return match_.route->name;
   }
@@ -257,14 +274,88 @@ TEST_CASE("of two equal routes the first name wins, whatever the order of buildi
   CHECK(Table({{"b", {"/{x}"}}, {"a", {"/{y}"}}}).taken_by("/t") == "a");
 }
 
+TEST_CASE("regular expressions come after all other paths of their host") {
+  Table table({{"regex", {"~^/v[0-9]+/"}},
+               {"capture", {"/{version}/users"}},
+               {"rest", {"/w/*"}},
+               {"w-regex", {"~^/w/"}},
+               {"suffix", {"~\\.png$"}},
+               {"host-regex", {"~^/h"}, {"a.example"}},
+               {"host-literal", {"/h"}},
+               {"wildcard-regex", {"~^/h"}, {"*.example"}},
+               {"high-regex", {"~^/high/"}, {}, {}, 1},
+               {"high-literal", {"/high/x"}},
+               {"named", {"~^/n/(?P<id>[0-9]+)(/(?P<rest>.*))?$"}},
+               {"both", {"/both", "~^/or/this$"}},
+               {"get", {"~^/m$"}, {}, {"GET"}},
+               {"post", {"~^/m$"}, {}, {"POST"}}});
+  CHECK(table.taken_by("/v1/x") == "regex");
+  CHECK(table.taken_by("/v/x") == "404");
+  CHECK(table.taken_by("/x/v1/") == "404");
+  CHECK(table.taken_by("/v1/users") == "capture");
+  CHECK(table.taken_by("/w/x") == "rest");
+  CHECK(table.taken_by("/a/b.png") == "suffix");
+  CHECK(table.taken_by("/a/b.png/") == "404");
+  CHECK(table.taken_by("/h", "a.example") == "host-regex");
+  CHECK(table.taken_by("/h", "b.example") == "wildcard-regex");
+  CHECK(table.taken_by("/h", "other") == "host-literal");
+  CHECK(table.taken_by("/high/x") == "high-regex");
+  CHECK(table.taken_by("/both") == "both");
+  CHECK(table.taken_by("/or/this") == "both");
+  CHECK(table.taken_by("/m") == "get");
+  CHECK(table.taken_by("/m", "", "POST") == "post");
+  CHECK(table.taken_by("/m", "", "PUT") == "405");
+  CHECK(table.table().allowed_methods({"PUT", "", "/m"}) ==
+        std::vector<std::string>{"GET", "POST"});
+  CHECK(table.taken_by("/n/42/a/b") == "named");
+  REQUIRE(table.match().capture_count == 2);
+  CHECK(table.match().captures[0].name == "id");
+  CHECK(table.match().captures[0].value == "42");
+  CHECK(table.match().captures[1].name == "rest");
+  CHECK(table.match().captures[1].value == "a/b");
+  CHECK(table.taken_by("/n/42") == "named");
+  CHECK(table.match().captures[1].value.empty());
+}
+
+TEST_CASE("the more conditions, the earlier; methods are one") {
+  Table table({{"a-plain", {"/c"}},
+               {"b-one", {"/c"}, {}, {}, 0, {query_is("v", "1")}},
+               {"c-two", {"/c"}, {}, {}, 0, {query_is("v", "1"), query_is("w", "2")}},
+               {"d-method", {"/c"}, {}, {"GET", "POST"}},
+               {"e-narrow", {"/d/x"}},
+               {"f-wide", {"/d/*"}, {}, {}, 0, {query_is("v", "1")}},
+               {"g-regex", {"~^/e"}},
+               {"h-regex", {"~^/e"}, {}, {}, 0, {query_is("v", "1")}}});
+  CHECK(table.taken_by("/c", "", "PUT") == "a-plain");
+  CHECK(table.taken_by("/c", "", "PUT", "v=1") == "b-one");
+  CHECK(table.taken_by("/c", "", "PUT", "w=2&v=1") == "c-two");
+  CHECK(table.taken_by("/c", "", "GET", "w=2&v=1") == "c-two");
+  CHECK(table.taken_by("/c", "", "GET", "v=1") == "b-one");  // by name
+  CHECK(table.taken_by("/c") == "d-method");
+  CHECK(table.taken_by("/d/x", "", "GET", "v=1") == "e-narrow");
+  CHECK(table.taken_by("/d/y", "", "GET", "v=1") == "f-wide");
+  CHECK(table.taken_by("/d/y") == "404");
+  CHECK(table.taken_by("/e") == "g-regex");
+  CHECK(table.taken_by("/e", "", "GET", "v=1") == "h-regex");
+}
+
+TEST_CASE("a route whose conditions fail is no reason for 405") {
+  Table table({{"beta", {"/x"}, {}, {"POST"}, 0, {query_is("v", "1")}},
+               {"put", {"/y"}, {}, {"PUT"}},
+               {"post", {"/y"}, {}, {"POST"}, 0, {query_is("v", "1")}}});
+  CHECK(table.taken_by("/x") == "404");
+  CHECK(table.taken_by("/x", "", "POST") == "404");
+  CHECK(table.taken_by("/x", "", "GET", "v=1") == "405");
+  CHECK(table.taken_by("/x", "", "POST", "v=1") == "beta");
+  using Methods = std::vector<std::string>;
+  CHECK(table.table().allowed_methods({"GET", "", "/y"}) == Methods{"PUT"});
+  CHECK(table.table().allowed_methods({"GET", "", "/y", {nullptr, "v=1"}}) ==
+        Methods{"POST", "PUT"});
+}
+
 namespace {
 
 // The order of SPEC 3 and 9, as plainly as it can be written.
-struct Candidate {
-  const Route* route;
-  size_t host_rank;  // 0 = exact, 1000 - length = wildcard, 10'000 = any
-  std::vector<int> kinds;
-};
 
 std::vector<std::string> split(std::string_view path) {
   std::vector<std::string> parts;
@@ -291,13 +382,18 @@ bool fits(const lictor::PathPattern& pattern, const std::vector<std::string>& pa
 }
 
 std::string slow_match(const Routes& routes, const RouteKey& key) {
-  std::vector<std::tuple<int64_t, size_t, std::vector<int>, int, std::string>> found;
+  std::vector<std::tuple<int64_t, size_t, std::vector<int>, int64_t, std::string>> found;
   bool mismatch = false;
   const auto parts = split(key.path);
   for (const auto& route : routes) {
     for (const auto& path : route->paths) {
       std::vector<int> kinds;
-      if (!fits(*lictor::parse_path_pattern(path), parts, kinds)) continue;
+      if (path.starts_with('~')) {
+        if (!(*Regex::compile(path.substr(1)))->matches(key.path)) continue;
+        kinds = {9};
+      } else if (!fits(*lictor::parse_path_pattern(path), parts, kinds)) {
+        continue;
+      }
       for (const auto& host : route->hosts.empty() ? std::vector<std::string>{""} : route->hosts) {
         size_t rank = 10'000;
         if (host.starts_with('*')) {
@@ -308,14 +404,16 @@ std::string slow_match(const Routes& routes, const RouteKey& key) {
           if (host != key.host) continue;
           rank = 0;
         }
+        if (!all_hold(route->conditions, key.data)) continue;
         const auto& methods = route->methods;
         if (!methods.empty() &&
             std::find(methods.begin(), methods.end(), key.method) == methods.end()) {
           mismatch = true;
           continue;
         }
-        found.emplace_back(-int64_t{route->priority}, rank, kinds, methods.empty() ? 1 : 0,
-                           route->name);
+        const auto conditions =
+            static_cast<int64_t>(route->conditions.size()) + (methods.empty() ? 0 : 1);
+        found.emplace_back(-int64_t{route->priority}, rank, kinds, -conditions, route->name);
       }
     }
   }
@@ -350,6 +448,9 @@ TEST_CASE("random tables agree with a plain search") {
       if (random() % 3 == 0) spec.hosts = {pick({"x.y", "*.y", "*.x.y", "y"})};
       if (random() % 3 == 0) spec.methods = {pick({"GET", "PUT"})};
       if (random() % 3 == 0) spec.priority = static_cast<int32_t>(random() % 3) - 1;
+      if (random() % 8 == 0) spec.paths.push_back(pick({"~^/a", "~b$", "~/c"}));
+      if (random() % 4 == 0) spec.conditions.push_back(query_is("v", pick({"1", "2"})));
+      if (random() % 6 == 0) spec.conditions.push_back(query_is("w", "1"));
       specs.push_back(spec);
     }
     Table table(specs);
@@ -357,11 +458,13 @@ TEST_CASE("random tables agree with a plain search") {
       const std::string path = random_path(false);
       const std::string host = pick({"x.y", "a.x.y", "b.y", "y", "z", ""});
       const std::string method = pick({"GET", "PUT", "POST"});
+      const std::string query = pick({"", "v=1", "v=2&w=1", "w=1"});
       CAPTURE(path);
       CAPTURE(host);
       CAPTURE(method);
-      REQUIRE(table.taken_by(path, host, method) ==
-              slow_match(table.routes(), {method, host, path}));
+      CAPTURE(query);
+      REQUIRE(table.taken_by(path, host, method, query) ==
+              slow_match(table.routes(), {method, host, path, {nullptr, query}}));
     }
   }
 }
