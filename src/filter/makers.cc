@@ -22,7 +22,7 @@ constexpr auto kMakers = std::to_array<Maker>({
     {"cors", nullptr},
     {"external_auth", nullptr},
     {"fault", nullptr},
-    {"ip_access", nullptr},
+    {"ip_access", make_ip_access},
     {"jwt", nullptr},
     {"mirror", nullptr},
     {"rate_limit", nullptr},

@@ -26,6 +26,7 @@ struct FilterContext {
 FilterPtr make_filter(std::string_view name, const JsonValue& config, const FilterContext& context);
 
 // The makers.
+FilterPtr make_ip_access(const JsonValue& config, const FilterContext& context);
 FilterPtr make_redirect(const JsonValue& config, const FilterContext& context);
 FilterPtr make_request_headers(const JsonValue& config, const FilterContext& context);
 FilterPtr make_respond(const JsonValue& config, const FilterContext& context);
