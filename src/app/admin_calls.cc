@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "app/admin_explain.h"
 #include "app/admin_scrape.h"
 #include "base/duration.h"
 #include "base/log.h"
@@ -364,6 +365,8 @@ constexpr auto kCalls = std::to_array<AdminCall>({
      post_eject},
     {"POST", "/v1/upstreams/{service}/instances/{id}/restore", "traffic again", post_restore},
     {"GET", "/v1/config", "state of each document, and what changed when", get_config},
+    {"GET", "/v1/explain", "which route takes ?method=GET&url=http://host/path, and why",
+     get_explain},
     {"POST", "/v1/drain", "finish what runs, take nothing new, then end", post_drain},
     {"GET", "/v1/log-level", "level of the gateway's own log", get_log_level},
     {"PUT", "/v1/log-level", "change it: {\"level\": \"debug\"}", put_log_level},

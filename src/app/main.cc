@@ -7,6 +7,7 @@
 
 #include "app/check.h"
 #include "app/gateway.h"
+#include "app/show.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -28,6 +29,53 @@ int run(const std::string& config, bool verbose) {
   return gateway.run();
 }
 
+// The commands that show a running gateway.
+class ShowCommands {
+ public:
+  explicit ShowCommands(CLI::App& app) {
+    explain_ = add(app, "explain", "Which route would take a request, and why");
+    explain_->add_option("METHOD", method_, "GET, POST, ...")->required();
+    explain_->add_option("URL", url_, "http://host/path?query, or /path with -H 'Host: ...'")
+        ->required();
+    explain_->add_option("-H,--header", headers_, "A header, 'Name: value'")
+        ->allow_extra_args(false);
+    status_ = add(app, "status", "The running gateway");
+    routes_ = add(app, "routes", "The routes in force");
+    upstreams_ = add(app, "upstreams", "The services and their instances");
+  }
+
+  // None when it was another command.
+  std::optional<int> run() const {
+    if (*explain_) {
+      return lictor::show_explain(options_, method_, url_, headers_, std::cout, std::cerr);
+    }
+    if (*status_) return lictor::show_status(options_, std::cout, std::cerr);
+    if (*routes_) return lictor::show_routes(options_, std::cout, std::cerr);
+    if (*upstreams_) return lictor::show_upstreams(options_, std::cout, std::cerr);
+    return std::nullopt;
+  }
+
+ private:
+  CLI::App* add(CLI::App& app, const std::string& name, const std::string& what) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->add_option("--admin", options_.admin,
+                        "The admin port; default $LICTOR_ADMIN, else http://127.0.0.1:9900");
+    command->add_option("--token-file", options_.token_file,
+                        "Its token; default $LICTOR_ADMIN_TOKEN_FILE");
+    command->add_flag("--json", options_.json, "Print the answer as it came");
+    return command;
+  }
+
+  lictor::ShowOptions options_;
+  std::string method_;
+  std::string url_;
+  std::vector<std::string> headers_;
+  CLI::App* explain_;
+  CLI::App* status_;
+  CLI::App* routes_;
+  CLI::App* upstreams_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -45,6 +93,7 @@ int main(int argc, char** argv) {
   check_command->add_option("--config", config, "A bootstrap file");
   check_command->add_option("PATH", paths, "Documents: files, folders, - for stdin");
 
+  const ShowCommands show(app);
   auto* version_command = app.add_subcommand("version", "Print the version");
 
   try {
@@ -62,5 +111,6 @@ int main(int argc, char** argv) {
     const auto file = config.empty() ? std::nullopt : std::optional(config);
     return lictor::run_check(file, paths, std::cout, std::cerr);
   }
+  if (const auto code = show.run()) return *code;
   return run(config, verbose);
 }

@@ -54,6 +54,9 @@ class Filter {
   virtual std::string_view name() const = 0;
   // True when it answers requests itself, so that a route that has it needs no service.
   virtual bool answers() const { return false; }
+  // True when on_request does nothing but to the call and needs nothing that `lictor explain` lacks
+  // (the client's address, keys, other services), so that explain may run it.
+  virtual bool rehearsable() const { return false; }
   virtual Step on_request(Call& call) const = 0;
   virtual void on_response(Call&) const {}
   virtual void on_done(Call&) const {}

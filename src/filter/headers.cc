@@ -43,6 +43,7 @@ class RequestHeaders : public Filter {
  public:
   explicit RequestHeaders(HeaderRules rules) : rules_(std::move(rules)) {}
   std::string_view name() const override { return "request_headers"; }
+  bool rehearsable() const override { return true; }
   Step on_request(Call& call) const override {
     rules_.apply(call, call.request().fields, call.arena());
     return Step::kNext;
@@ -56,6 +57,7 @@ class ResponseHeaders : public Filter {
  public:
   explicit ResponseHeaders(HeaderRules rules) : rules_(std::move(rules)) {}
   std::string_view name() const override { return "response_headers"; }
+  bool rehearsable() const override { return true; }
   Step on_request(Call&) const override { return Step::kNext; }
   void on_response(Call& call) const override {
     rules_.apply(call, call.response().fields, call.arena());

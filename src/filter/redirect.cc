@@ -15,6 +15,7 @@ class Redirect : public Filter {
  public:
   std::string_view name() const override { return "redirect"; }
   bool answers() const override { return true; }
+  bool rehearsable() const override { return true; }
   Step on_request(Call& call) const override;
 
   uint16_t status = 308;

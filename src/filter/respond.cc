@@ -17,6 +17,7 @@ class Respond : public Filter {
  public:
   std::string_view name() const override { return "respond"; }
   bool answers() const override { return true; }
+  bool rehearsable() const override { return true; }
   Step on_request(Call& call) const override {
     Fields fields;
     for (const auto& [name, value] : headers) fields.add(call.arena(), name, value);

@@ -15,6 +15,7 @@ namespace {
 class Rewrite : public Filter {
  public:
   std::string_view name() const override { return "rewrite"; }
+  bool rehearsable() const override { return true; }
   Step on_request(Call& call) const override;
 
   std::string strip_prefix;

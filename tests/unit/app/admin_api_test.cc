@@ -391,6 +391,7 @@ TEST_CASE("admin: HEAD is GET, other methods are told what is allowed") {
   Admin admin;
   for (const AdminCall& call : admin_calls()) {
     if (call.method != "GET" || call.pattern.find('{') != std::string_view::npos) continue;
+    if (call.pattern == "/v1/explain") continue;  // needs a query
     const AdminResponse head = admin.ask("HEAD", call.pattern);
     CHECK(head.status == 200);
     CHECK(head.content_type == admin.ask("GET", call.pattern).content_type);
