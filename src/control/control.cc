@@ -8,6 +8,7 @@
 #include "control/agent.h"
 #include "control/directory_source.h"
 #include "control/discovery.h"
+#include "control/fabio_source.h"
 #include "control/http_client.h"
 #include "control/kv_source.h"
 #include "control/parts.h"
@@ -89,6 +90,8 @@ Control::Impl::Impl(std::unique_ptr<ControlParts> given, const Bootstrap& bootst
   if (!bootstrap.source.directory.empty()) {
     source = std::make_unique<DirectorySource>(scheduler, parts->watch_folder,
                                                bootstrap.source.directory, sink);
+  } else if (bootstrap.source.fabio_tags) {
+    source = std::make_unique<FabioSource>(*agent, bootstrap.source.kv_prefix, sink);
   } else {
     source = std::make_unique<KvSource>(*agent, bootstrap.source.kv_prefix, sink);
   }

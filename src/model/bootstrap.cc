@@ -157,7 +157,7 @@ void finish_consul(ConsulConfig& consul, bool ssl, Problems& problems) {
 // --- the other sections --------------------------------------------------------------------------
 
 void read_source(JsonObject& object, SourceConfig& source) {
-  object.later({"fabio_tags"});
+  const bool has_tags = object.flag("fabio_tags", source.fabio_tags) && source.fabio_tags;
   const bool has_prefix = object.text("kv_prefix", source.kv_prefix);
   const bool has_directory = object.text("directory", source.directory);
   if (has_prefix && has_directory) {
@@ -165,6 +165,7 @@ void read_source(JsonObject& object, SourceConfig& source) {
   }
   if (has_directory) {
     if (source.directory.empty()) object.fail("directory", "must not be empty");
+    if (has_tags) object.fail("fabio_tags", "tags are in Consul: goes with kv_prefix alone");
     source.kv_prefix.clear();
     return;
   }

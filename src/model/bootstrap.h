@@ -47,6 +47,7 @@ struct ConsulConfig {
 struct SourceConfig {
   std::string kv_prefix = "lictor";  // without a slash at either end
   std::string directory;
+  bool fabio_tags = false;  // with kv_prefix alone: routes from urlprefix- tags too
 };
 
 struct ListenerConfig {

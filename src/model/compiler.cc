@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "model/documents.h"
+#include "model/fabio.h"
 #include "model/link.h"
 
 namespace lictor {
@@ -71,6 +72,9 @@ std::shared_ptr<const T> share(T value) {
 }
 std::shared_ptr<const Filter> share(FilterPtr value) { return value; }
 
+// Routes made of tags come after all others by name, so that a document wins a tie.
+std::string tagged_route_name(std::string_view key) { return "~" + std::string(key); }
+
 }  // namespace
 
 std::string_view document_state_name(DocumentState state) {
@@ -88,6 +92,7 @@ std::string_view document_state_name(DocumentState state) {
 struct Compiler::Impl {
   SlotMap<GatewaySlot> gateway;  // the one key is ""
   SlotMap<RouteSlot> routes;     // by name
+  SlotMap<RouteSlot> tagged;     // routes made of tags, by what is behind "fabio/"
   SlotMap<UpstreamSlot> upstreams;
   SlotMap<FilterDocumentSlot> filters;
   SlotMap<SlotBase> others;  // by key: documents of no known kind
@@ -99,9 +104,17 @@ struct Compiler::Impl {
   void for_each_kind(F f) {
     f("gateway", gateway);
     f("routes/", routes);
+    f(std::string(kFabioKey), tagged);
     f("upstreams/", upstreams);
     f("filters/", filters);
     f("", others);
+  }
+
+  template <class F>
+  void for_each_route(F f) {
+    // In the order of their names: no name of a document comes after "~".
+    for (auto& [name, slot] : routes) f(slot);
+    for (auto& [name, slot] : tagged) f(slot);
   }
 
   void take(const Document& document, std::vector<std::string>& changed);
@@ -143,6 +156,12 @@ void Compiler::Impl::take_into(SlotMap<S>& slots, const std::string& name, const
 void Compiler::Impl::take(const Document& document, std::vector<std::string>& changed) {
   // Consul's own UI makes keys like "lictor/routes/", which are folders.
   if (document.key.empty() || document.key.ends_with('/')) return;
+  if (document.key.starts_with(kFabioKey)) {
+    const auto read = [&](std::string_view text) {
+      return parse_route(tagged_route_name(document.key), text);
+    };
+    return take_into(tagged, document.key.substr(kFabioKey.size()), document, read, changed);
+  }
   const auto key = parse_document_key(document.key);
   if (!key) {
     const auto [at, added] = others.try_emplace(document.key);
@@ -225,9 +244,9 @@ void Compiler::Impl::link_gateway(const SharedFilters& shared) {
 }
 
 void Compiler::Impl::link_routes(const SharedFilters& shared) {
-  for (auto& [name, slot] : routes) {
+  for_each_route([&](RouteSlot& slot) {
     settle(slot, [&](const RouteDocument& one) { return link_route(one, shared); });
-  }
+  });
 }
 
 void Compiler::Impl::refresh_defaults() {
@@ -282,8 +301,8 @@ void link_target(Destination& target, const Snapshot& snapshot) {
 
 std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams() {
   std::map<std::string, Upstream> wanted;
-  for (const auto& [name, slot] : routes) {
-    if (!slot.good) continue;
+  for_each_route([&](const RouteSlot& slot) {
+    if (!slot.good) return;
     for_each_target(slot.good->route, [&](const Destination& target) {
       Upstream& upstream = wanted[target.upstream_key()];
       upstream.name = target.service;
@@ -293,7 +312,7 @@ std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams(
         subsets.push_back(target.subset);
       }
     });
-  }
+  });
   std::vector<std::shared_ptr<const Upstream>> made;
   made.reserve(wanted.size());
   for (auto& [key, upstream] : wanted) {
@@ -312,8 +331,8 @@ std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams(
 
 std::vector<std::shared_ptr<const Route>> Compiler::Impl::assemble_routes(const Snapshot& next) {
   std::vector<std::shared_ptr<const Route>> made;
-  for (auto& [name, slot] : routes) {
-    if (!slot.good) continue;
+  for_each_route([&](RouteSlot& slot) {
+    if (!slot.good) return;
     const auto index = static_cast<uint32_t>(made.size());
     bool same = slot.route && slot.made_from == slot.good && slot.route->index == index &&
                 slot.route->filters == slot.chain;
@@ -334,7 +353,7 @@ std::vector<std::shared_ptr<const Route>> Compiler::Impl::assemble_routes(const 
       slot.made_from = slot.good;
     }
     made.push_back(slot.route);
-  }
+  });
   return made;
 }
 
@@ -363,7 +382,10 @@ void Compiler::Impl::tell(Outcome& outcome) {
           if (slot.good) status.state = DocumentState::kStale;
         }
       }
-      if (prefix == "routes/" && warnings.contains(name)) status.warning = warnings.at(name);
+      if constexpr (requires { slot.route; }) {
+        const std::string route = prefix == kFabioKey ? tagged_route_name(status.key) : name;
+        if (warnings.contains(route)) status.warning = warnings.at(route);
+      }
       if (!status.error.empty() && status.error != slot.error) {
         outcome.newly_bad.push_back(status.key);
       }

@@ -113,6 +113,7 @@ void read_target(JsonObject& object, Destination& target) {
 void read_backend(JsonObject& object, Backend& backend) {
   read_target(object, backend);
   object.whole("weight", backend.weight, 0, kMaxWeight);
+  object.choice("host", backend.instance_host, {{"preserve", false}, {"instance", true}});
   object.array("failover", 1, kMaxFailovers, [&](const JsonValue& item) {
     Destination target;
     if (item.read_object([&](JsonObject& one) { read_target(one, target); })) {

@@ -47,6 +47,8 @@ struct Destination {
 struct Backend : Destination {
   uint32_t weight = 1;
   std::vector<Destination> failover;  // in this order, when there is no usable instance
+  bool instance_host =
+      false;  // Host sent is the instance's address, whatever the upstream's policy
 };
 
 struct Route {

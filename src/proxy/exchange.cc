@@ -328,7 +328,9 @@ void Exchange::on_wait_timeout() {
 }
 
 void Exchange::send_request() {
-  request_->authority = upstream_host(upstream_->policy(), authority_, instance_->address());
+  request_->authority = backend_->instance_host
+                            ? instance_->address()
+                            : upstream_host(upstream_->policy(), authority_, instance_->address());
   request_sent_ = request_ended_ && retained_.empty() && trailers_ == nullptr;
   up_->send_head(*request_, request_sent_);
   waits_for_connection_ = !request_sent_ && !up_->ready();

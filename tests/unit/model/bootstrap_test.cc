@@ -223,8 +223,8 @@ TEST_CASE("what is wrong with a bootstrap file is told with its place") {
           Case{R"({"source": {"kv_prefix": "/a"}})",
                "$.source.kv_prefix: must not begin with a slash: keys in Consul don't"},
           Case{R"({"source": {"directory": ""}})", "$.source.directory: must not be empty"},
-          Case{R"({"source": {"fabio_tags": true}})",
-               "$.source.fabio_tags: not supported in this version"},
+          Case{R"({"source": {"directory": "a", "fabio_tags": true}})",
+               "$.source.fabio_tags: tags are in Consul: goes with kv_prefix alone"},
           Case{R"({"listeners": []})", "$.listeners: must have 1 to 64 elements, not 0"},
           Case{R"({"listeners": [{"name": "a"}]})", "$.listeners[0]: address is missing"},
           Case{
