@@ -101,7 +101,7 @@ std::string_view source_name(Condition::Source source) {
 }
 
 std::string wanted(const Condition& condition) {
-  const std::string text = in_quotes(condition.text);
+  std::string text = in_quotes(condition.text);
   switch (condition.kind) {
     case Condition::Kind::kPresent:
       return "present";
