@@ -169,6 +169,7 @@ void Consul::on_response(HttpResponse response, const std::function<void(ConsulA
   answer.error = response.error;
   answer.index = parse_index(response.header("x-consul-index"));
   answer.known_leader = response.header("x-consul-knownleader") != "false";
+  answer.filtered = response.header("x-consul-results-filtered-by-acls") == "true";
   uint32_t contact = 0;
   const auto text = response.header("x-consul-lastcontact");
   std::from_chars(text.data(), text.data() + text.size(), contact);

@@ -32,6 +32,7 @@ struct ConsulAnswer {
   int status = 0;                 // 0 = none came: `error` says why
   std::optional<uint64_t> index;  // none = the header was missing or no number; at least 1
   bool known_leader = true;       // false only when the agent said so
+  bool filtered = false;          // the token may not see all of it (said by Consul 1.11 and later)
   Millis last_contact{0};         // of a stale answer: since its server heard of the leader
   std::string body;
   std::string error;  // not empty unless the status is 200 or 404

@@ -7,6 +7,15 @@
 #include "base/log.h"
 
 namespace lictor {
+namespace {
+
+// There are entries, but the token may see none of them: a refusal, though it doesn't look like
+// one.
+bool all_filtered(const ConsulAnswer& answer) {
+  return answer.filtered && (answer.status == 404 || answer.body.size() < 4);  // "[]" and a newline
+}
+
+}  // namespace
 
 Watch::Watch(Agent& agent, Options options, Sink sink)
     : agent_(agent),
@@ -97,6 +106,10 @@ void Watch::judge(const ConsulAnswer& answer) {
   }
   if (!answer.index) {
     fail(QueryOutcome::kMalformed, Fault::kQuery, "no X-Consul-Index: not an answer of Consul's");
+    return;
+  }
+  if (all_filtered(answer)) {
+    fail(QueryOutcome::k4xx, Fault::kQuery, "the token may read none of the entries");
     return;
   }
   const Millis now = agent_.scheduler.now();

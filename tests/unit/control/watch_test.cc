@@ -413,6 +413,22 @@ TEST_CASE("after 200 faults in a row a change is seen within 2 s") {
   for (const auto& body : b.seen) CHECK(body != "[]");
 }
 
+TEST_CASE("an answer of which the token may see nothing is a refusal") {
+  Bench b;
+  b.watch.start();
+  b.fetcher.answer(5, "[1]");
+  b.pause();
+  auto answer = FakeFetcher::ok(6, "[]\n");
+  answer.headers["x-consul-results-filtered-by-acls"] = "true";
+  b.fetcher.answer(answer);
+  CHECK(b.count("4xx") == 1);
+  CHECK(b.seen == std::vector<std::string>{"[1]"});
+  b.pause();
+  answer.body = "[1, 2]";  // a part of it is something to go by
+  b.fetcher.answer(answer);
+  CHECK(b.seen.size() == 2);
+}
+
 TEST_CASE("a watch that dies takes its query with it") {
   test::ManualScheduler scheduler;
   FakeFetcher fetcher;
