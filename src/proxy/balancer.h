@@ -29,6 +29,8 @@ class Balancer {
     std::optional<uint64_t> hash;
     // Not these (they failed this request), unless there are no others.
     std::span<Candidate* const> excluded;
+    // ring_hash: the hash decides alone, however busy its candidate is. For sessions.
+    bool sticky = false;
   };
 
   virtual ~Balancer() = default;

@@ -256,18 +256,24 @@ LocalInstance* Exchange::pick() {
   for (size_t i = 0; i < tried_count_; ++i) excluded[i] = tried_[i].get();
   const auto from = [&](const Destination& target) {
     upstream_ = pin_->upstreams[target.upstream];
-    return upstream_->pick(target.subset_index, balancer_hint({excluded.data(), tried_count_}));
+    return upstream_->pick(target, balancer_hint({excluded.data(), tried_count_}));
   };
+  const auto& failover = backend_->failover;
   LocalInstance* picked = from(*backend_);
-  for (size_t i = 0; picked == nullptr && i < backend_->failover.size(); ++i) {
-    picked = from(backend_->failover[i]);
+  if (failover.empty() || (picked != nullptr && upstream_->has_usable(*backend_))) return picked;
+  for (const Destination& target : failover) {
+    picked = from(target);
+    if (picked != nullptr && upstream_->has_usable(target)) return picked;
   }
+  // Nobody is well: in a panic, any.
+  picked = from(*backend_);
+  for (size_t i = 0; picked == nullptr && i < failover.size(); ++i) picked = from(failover[i]);
   return picked;
 }
 
 Balancer::Hint Exchange::balancer_hint(std::span<Candidate*> excluded) {
   const UpstreamPolicy& policy = upstream_->policy();
-  Balancer::Hint hint{std::nullopt, excluded};
+  Balancer::Hint hint{std::nullopt, excluded, policy.hash_on.set};
   if (policy.balance != Balance::kRingHash) return hint;
   hint.hash = hash_key(policy.hash_on, *request_, target_.query, client_.ip);
   if (!hint.hash && policy.hash_on.set) {
@@ -287,7 +293,8 @@ void Exchange::start_try() {
     reply_problem({Failure::kOverloaded, false, "the service has max_requests in flight"});
     return;
   }
-  ClientStream* stream = picked->acquire(upstream_->policy(), fresh_);
+  ClientStream* stream =
+      upstream_->must_wait(*this) ? nullptr : picked->acquire(upstream_->policy(), fresh_);
   if (stream == nullptr) {
     wait_for_room();
     return;
@@ -307,10 +314,9 @@ void Exchange::start_try() {
 }
 
 // All connections that the policy allows are in use: until one is free, for connect_timeout at
-// most.
+// most. The client is read on, so that we hear when it gives up; its body pauses it.
 void Exchange::wait_for_room() {
   request_slot_.reset();
-  pause_client();
   if (!upstream_->wait(*this)) {
     reply_problem({Failure::kOverloaded, false, "max_pending requests wait for a connection"});
     return;
@@ -335,7 +341,7 @@ void Exchange::send_request() {
   up_->send_head(*request_, request_sent_);
   waits_for_connection_ = !request_sent_ && !up_->ready();
   if (waits_for_connection_) {
-    pause_client();
+    if (!request_ended_) pause_client();
   } else if (!request_sent_) {
     send_retained();
   } else {
@@ -356,6 +362,7 @@ void Exchange::send_retained() {
     retained_.clear();
   }
   if (request_ended_) {
+    resume_client();
     trailers_ == nullptr ? static_cast<void>(up_->send_body({}, true))
                          : up_->send_trailers(*trailers_);
     request_sent_ = true;
@@ -407,7 +414,8 @@ void Exchange::on_body(std::string_view bytes, bool end) {
   request_ended_ = request_ended_ || end;
   if (up_ == nullptr || !up_->ready()) {
     retained_.append(bytes);
-    pause_client();
+    // Who has sent all may still give up.
+    request_ended_ ? resume_client() : pause_client();
     return;
   }
   hold_body(bytes);
@@ -530,12 +538,14 @@ bool Exchange::retry(Reason reason) {
   fresh_ = reason == Reason::kStale;
   if (reason != Reason::kStale) {
     if (attempts_ >= match_.route->retries.attempts || !policy_retries(reason)) return false;
-    if (!upstream_->can_retry()) return false;
+    if (!upstream_->can_retry(request_slot_)) return false;
     ++attempts_;
   }
   retry_counter(reason).add();
   ++retries_;
-  if (tried_count_ < kMaxTried) tried_[tried_count_++] = instance_;
+  // A session is not lost over a stale connection: its instance gets a fresh one.
+  const bool stays = reason == Reason::kStale && upstream_->policy().balance == Balance::kRingHash;
+  if (!stays && tried_count_ < kMaxTried) tried_[tried_count_++] = instance_;
   start_try();
   return true;
 }
@@ -557,7 +567,8 @@ void Exchange::on_response_head(Head& head, bool end) {
   const RetryPolicy& retries = match_.route->retries;
   const bool retry_status = std::find(retries.on_status.begin(), retries.on_status.end(),
                                       head.status) != retries.on_status.end();
-  if (retry_status && attempts_ < retries.attempts && may_resend() && upstream_->can_retry()) {
+  if (retry_status && attempts_ < retries.attempts && may_resend() &&
+      upstream_->can_retry(request_slot_)) {
     end_try(head.status >= 500 ? Outcome::k5xx : Outcome::kOk);
     retry(Reason::kStatus);
     return;
@@ -579,7 +590,7 @@ bool Exchange::valid_switch(const Head& head) const {
 
 void Exchange::send_response(Head& head, bool end) {
   response_ = &head;
-  if (!sticky_cookie_.empty()) add_sticky_cookie(head);
+  if (!sticky_cookie_.empty() && upstream_->policy().hash_on.set) add_sticky_cookie(head);
   for (size_t i = filters_run_; i > 0; --i) filter_at(i - 1).on_response(*this);
   status_ = head.status;
   phase_ = head.status == 101 ? Phase::kTunnel : Phase::kResponding;

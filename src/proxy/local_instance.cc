@@ -4,6 +4,13 @@
 
 namespace lictor {
 
+void wake_workers(UpstreamState& state, const void* except) {
+  const std::lock_guard lock(state.mutex);
+  for (const auto& [owner, wake] : state.wakers) {
+    if (owner != except) wake();
+  }
+}
+
 LocalInstance::LocalInstance(Loop& loop, const Instance& instance,
                              std::shared_ptr<UpstreamState> upstream,
                              std::shared_ptr<InstanceCells> cells, RoomWatcher& watcher,
@@ -37,11 +44,11 @@ ClientStream* LocalInstance::acquire(const UpstreamPolicy& policy, bool fresh) {
     cells_->busy_connections.add();
     return &client;
   }
-  const uint32_t open = upstream_->connections.fetch_add(1, std::memory_order_relaxed);
-  if (policy.max_connections != 0 && open >= policy.max_connections) {
-    upstream_->connections.fetch_sub(1, std::memory_order_relaxed);
-    return nullptr;
-  }
+  // Never more than the limit, not for a moment: another worker would take that for a refusal.
+  uint32_t open = upstream_->connections.load();
+  do {
+    if (policy.max_connections != 0 && open >= policy.max_connections) return nullptr;
+  } while (!upstream_->connections.compare_exchange_weak(open, open + 1));
   auto* client = new H1Client(loop_, *this);
   busy_.push_front(*client);
   cells_->busy_connections.add();
@@ -64,7 +71,7 @@ void LocalInstance::on_idle(H1Client& client) {
   idle_.push_front(client);
   cells_->busy_connections.sub();
   cells_->idle_connections.add();
-  if (watcher_ == nullptr || watcher_->others_wait()) {
+  if (watcher_ == nullptr) {
     client.close();
     return;
   }
@@ -74,8 +81,12 @@ void LocalInstance::on_idle(H1Client& client) {
 
 void LocalInstance::on_closed(H1Client& client) {
   (client.pooled() ? cells_->idle_connections : cells_->busy_connections).sub();
-  upstream_->connections.fetch_sub(1, std::memory_order_relaxed);
-  if (watcher_ != nullptr) watcher_->on_room();
+  --upstream_->connections;
+  if (watcher_ != nullptr) {
+    watcher_->on_room();
+  } else if (upstream_->pending > 0) {
+    wake_workers(*upstream_, nullptr);
+  }
 }
 
 void LocalInstance::arm_idle_timer() {

@@ -14,18 +14,18 @@
 
 namespace lictor {
 
-class LocalInstance;
-
 // Hears when there may be room for another connection: one went, or is idle again.
 class RoomWatcher {
  public:
   virtual void on_room() = 0;
-  // Others wait for a connection that this worker would keep idle.
-  virtual bool others_wait() const = 0;
 
  protected:
   ~RoomWatcher() = default;
 };
+
+// Tells workers, but the one that `except` belongs to, that requests wait for a connection or that
+// there may be room for one.
+void wake_workers(UpstreamState& state, const void* except);
 
 // Lives while it is in its upstream's list or a request is with it; connections that are idle when
 // the instance goes, or become so later, are closed.
@@ -39,6 +39,7 @@ class LocalInstance final : public Candidate, public LocalCounted, public H1Clie
   // the policy allows no other connection now. The caller releases it.
   ClientStream* acquire(const UpstreamPolicy& policy, bool fresh);
   bool close_one_idle();  // false when there is none
+  bool has_idle() const { return !idle_.empty(); }
   // No longer in the list, nor is whoever watched.
   void retire();
 

@@ -56,7 +56,8 @@ void LocalUpstream::set_policy(std::shared_ptr<const Upstream> upstream) {
       upstream_ != nullptr && upstream_->policy.balance == upstream->policy.balance;
   std::vector<Group> groups;
   for (const Subset& subset : upstream->subsets) {
-    Group group{subset, nullptr, true};
+    Group group;
+    group.subset = subset;
     for (Group& old : groups_) {
       if (same_kind && old.subset == subset) group.balancer = std::move(old.balancer);
     }
@@ -75,8 +76,8 @@ void LocalUpstream::set_instances(InstanceListPtr list) {
   const uint64_t joined = list_ == nullptr ? 0 : loop_.now_ms();
   if (list_ == nullptr || list_->state != list->state) {
     unsubscribe();
-    if (list_ != nullptr) list_->state->pending.fetch_sub(waiting_, std::memory_order_relaxed);
-    list->state->pending.fetch_add(waiting_, std::memory_order_relaxed);
+    if (list_ != nullptr) list_->state->pending -= waiting_;
+    list->state->pending += waiting_;
     list_ = list;
     subscribe();
   }
@@ -108,7 +109,8 @@ void LocalUpstream::mark_stale() {
 
 // --- the choice ----------------------------------------------------------------------------------
 
-// A new instance, or one back from its ejection, starts at a tenth of its weight.
+// A new instance, or one back from its ejection, starts at a tenth of its weight (which round_robin
+// takes for 1).
 uint32_t LocalUpstream::ramped_weight(const Instance& instance, const LocalInstance& local,
                                       bool& ramping) const {
   const auto ramp = static_cast<uint64_t>(policy().slow_start.count());
@@ -116,7 +118,8 @@ uint32_t LocalUpstream::ramped_weight(const Instance& instance, const LocalInsta
       static_cast<uint64_t>(instance.state->returned_ms.load(std::memory_order_relaxed));
   const uint64_t since = std::max(local.joined_ms(), returned);
   const uint64_t now = loop_.now_ms();
-  const uint32_t weight = std::min(instance.weight, kMostWeight);
+  const bool weighted = policy().balance != Balance::kRoundRobin;
+  const uint32_t weight = weighted ? std::min(instance.weight, kMostWeight) : 1;
   if (ramp == 0 || since == 0 || now >= since + ramp) return weight * kRampScale;
   ramping = true;
   const uint64_t part =
@@ -125,7 +128,7 @@ uint32_t LocalUpstream::ramped_weight(const Instance& instance, const LocalInsta
 }
 
 // So few instances are left that they would break under the load: better all that may be alive.
-bool LocalUpstream::in_panic(const Group& group) const {
+bool LocalUpstream::in_panic(Group& group) const {
   uint64_t all = 0;
   uint64_t usable = 0;
   for (const Instance& instance : list_->instances) {
@@ -133,13 +136,13 @@ bool LocalUpstream::in_panic(const Group& group) const {
     ++all;
     usable += instance.usable && instance.weight > 0 && !instance.state->ejected() ? 1 : 0;
   }
+  group.has_usable = usable > 0;
   return usable * 100 < uint64_t{policy().panic_percent} * all;
 }
 
 void LocalUpstream::rebuild(Group& group) {
   group.stale = false;
   const bool panic = in_panic(group);
-  const bool weighted = policy().balance != Balance::kRoundRobin;
   bool ramping = false;
   std::vector<Balancer::Entry> entries;
   for (size_t i = 0; i < instances_.size(); ++i) {
@@ -148,8 +151,7 @@ void LocalUpstream::rebuild(Group& group) {
     const bool taken = panic ? is_up(instance) && !out_by_operator(instance)
                              : instance.usable && !instance.state->ejected();
     if (!taken) continue;
-    entries.push_back(
-        {instances_[i].get(), weighted ? ramped_weight(instance, *instances_[i], ramping) : 1});
+    entries.push_back({instances_[i].get(), ramped_weight(instance, *instances_[i], ramping)});
   }
   group.balancer->set(entries);
   if (ramping) {
@@ -159,7 +161,22 @@ void LocalUpstream::rebuild(Group& group) {
   }
 }
 
-LocalInstance* LocalUpstream::pick(uint32_t subset, const Balancer::Hint& hint) {
+LocalUpstream::Group& LocalUpstream::group(const Destination& target) {
+  if (target.subset_index < groups_.size() &&
+      groups_[target.subset_index].subset == target.subset) {
+    return groups_[target.subset_index];
+  }
+  for (Group& group : groups_) {
+    if (group.subset == target.subset) return group;
+  }
+  // Of an older snapshot: until the next policy.
+  Group& added = groups_.emplace_back();
+  added.subset = target.subset;
+  added.balancer = make_balancer(policy().balance, seed(target.subset));
+  return added;
+}
+
+LocalInstance* LocalUpstream::pick(const Destination& target, const Balancer::Hint& hint) {
   if (list_ == nullptr) return nullptr;
   return_expired(service_, *list_, static_cast<int64_t>(loop_.now_ms()));
   const uint64_t version = list_->state->version.load(std::memory_order_acquire);
@@ -171,9 +188,9 @@ LocalInstance* LocalUpstream::pick(uint32_t subset, const Balancer::Hint& hint) 
     next_ramp_ms_ = UINT64_MAX;
     mark_stale();
   }
-  Group& group = groups_[subset];
-  if (group.stale) rebuild(group);
-  return static_cast<LocalInstance*>(group.balancer->pick(hint));
+  Group& chosen = group(target);
+  if (chosen.stale) rebuild(chosen);
+  return static_cast<LocalInstance*>(chosen.balancer->pick(hint));
 }
 
 void LocalUpstream::report(LocalInstance& instance, bool success) {
@@ -209,22 +226,32 @@ bool LocalUpstream::begin_request(RequestSlot& slot, bool retry) {
   return true;
 }
 
-bool LocalUpstream::can_retry() const {
+bool LocalUpstream::can_retry(const RequestSlot& slot) const {
+  const bool held = slot.upstream_.get() == this;
+  const uint32_t tries = tries_ - (held ? 1 : 0);
+  const uint32_t retries = retries_ - (held && slot.retry_ ? 1 : 0);
   const uint32_t percent = policy().retry_budget_percent;
-  // The try that failed is no longer counted among those in flight.
-  const auto share = static_cast<uint32_t>(uint64_t{tries_ + 1} * percent / 100);
-  return percent > 0 && retries_ < std::max(kFewRetries, share);
+  const auto share = static_cast<uint32_t>((uint64_t{tries} + 1) * percent / 100);
+  return percent > 0 && retries < std::max(kFewRetries, share);
 }
 
+// --- waiting for a connection --------------------------------------------------------------------
+
 bool LocalUpstream::wait(Waiter& waiter) {
+  const bool again = &waiter == retrying_;
+  retrying_ = nullptr;
   UpstreamState& state = *list_->state;
-  if (state.pending.fetch_add(1, std::memory_order_relaxed) >= policy().max_pending) {
-    state.pending.fetch_sub(1, std::memory_order_relaxed);
+  if (state.pending.fetch_add(1) >= policy().max_pending && !again) {
+    --state.pending;
     return false;
   }
-  waiters_.push_back(waiter);
   ++waiting_;
-  make_room();
+  if (again) {
+    waiters_.push_front(waiter);
+  } else {
+    waiters_.push_back(waiter);
+    make_room();
+  }
   return true;
 }
 
@@ -232,54 +259,84 @@ void LocalUpstream::leave(Waiter& waiter) {
   if (!waiter.linked()) return;
   waiter.unlink();
   --waiting_;
-  list_->state->pending.fetch_sub(1, std::memory_order_relaxed);
-}
-
-// Idle connections to other instances hold the places of those that would be used.
-void LocalUpstream::make_room() {
-  for (const auto& instance : instances_) {
-    if (instance->close_one_idle()) return;
-  }
-  wake_others();
-}
-
-void LocalUpstream::on_room() {
-  if (waiting_ > 0) {
-    loop_.flush_later(*this);
-  } else if (others_wait()) {
-    wake_others();
-  }
+  --list_->state->pending;
 }
 
 bool LocalUpstream::others_wait() const {
-  return list_ != nullptr && list_->state->pending.load(std::memory_order_relaxed) > waiting_;
+  return list_ != nullptr && list_->state->pending > waiting_;
 }
 
-void LocalUpstream::flush() {
-  while (!waiters_.empty()) {
-    const uint32_t before = waiting_;
-    Waiter& waiter = waiters_.front();
-    leave(waiter);
-    waiter.on_room();
-    if (waiting_ >= before) return;  // it found no room after all, and waits again
+bool LocalUpstream::may_connect() const {
+  const uint32_t most = policy().max_connections;
+  return most == 0 || list_->state->connections < most;
+}
+
+bool LocalUpstream::has_room() const {
+  return may_connect() || std::any_of(instances_.begin(), instances_.end(),
+                                      [](const auto& instance) { return instance->has_idle(); });
+}
+
+bool LocalUpstream::close_one_idle() {
+  return std::any_of(instances_.begin(), instances_.end(),
+                     [](const auto& instance) { return instance->close_one_idle(); });
+}
+
+// Idle connections, to other instances or of other workers, hold the places of those that would be
+// used.
+void LocalUpstream::make_room() {
+  if (close_one_idle()) return;  // on_room has heard of it
+  if (may_connect()) {
+    loop_.flush_later(*this);
+  } else {
+    wake_workers(*list_->state, this);
   }
 }
 
-// --- other workers -------------------------------------------------------------------------------
+// When both wait, this worker's waiters and the others' take turns.
+void LocalUpstream::on_room() {
+  if (giving_) return;
+  const bool others = others_wait();
+  if (others && waiting_ > 0) their_turn_ = !their_turn_;
+  if (waiting_ > 0 && !(others && their_turn_)) {
+    loop_.flush_later(*this);
+  } else if (others) {
+    giving_ = true;
+    if (!may_connect()) close_one_idle();
+    giving_ = false;
+    wake_workers(*list_->state, this);
+  }
+}
+
+void LocalUpstream::flush() {
+  while (!waiters_.empty() && has_room()) {
+    const uint32_t before = waiting_;
+    Waiter& waiter = waiters_.front();
+    leave(waiter);
+    retrying_ = &waiter;
+    waiter.on_room();
+    retrying_ = nullptr;
+    if (waiting_ < before) continue;
+    // The idle connections are to other instances than the one that was chosen.
+    close_one_idle();
+    return;
+  }
+}
+
+// Another worker's waiters want room, or it made some.
+void LocalUpstream::on_wake() {
+  if (list_ == nullptr) return;
+  if (waiting_ > 0) {
+    loop_.flush_later(*this);
+  } else if (others_wait() && !close_one_idle() && may_connect()) {
+    wake_workers(*list_->state, this);  // ours that were meant are gone
+  }
+}
 
 void LocalUpstream::subscribe() {
   const std::lock_guard lock(list_->state->mutex);
   list_->state->wakers[this] = [&loop = loop_, self = self_] {
     loop.post([self] {
-      LocalUpstream* const upstream = *self;
-      if (upstream == nullptr) return;
-      if (upstream->waiting_ > 0) {
-        upstream->loop_.flush_later(*upstream);
-      } else if (upstream->others_wait()) {
-        for (const auto& instance : upstream->instances_) {
-          if (instance->close_one_idle()) return;
-        }
-      }
+      if (*self != nullptr) (*self)->on_wake();
     });
   };
 }
@@ -288,13 +345,6 @@ void LocalUpstream::unsubscribe() {
   if (list_ == nullptr) return;
   const std::lock_guard lock(list_->state->mutex);
   list_->state->wakers.erase(this);
-}
-
-void LocalUpstream::wake_others() {
-  const std::lock_guard lock(list_->state->mutex);
-  for (const auto& [owner, wake] : list_->state->wakers) {
-    if (owner != this) wake();
-  }
 }
 
 }  // namespace lictor

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/local_ptr.h"
 #include "io/loop.h"
+#include "model/route_table.h"
 #include "model/upstream.h"
 #include "proxy/balancer.h"
 #include "proxy/local_instance.h"
@@ -29,23 +30,7 @@ class Waiter : public ListNode<Waiter> {
   ~Waiter() = default;
 };
 
-class LocalUpstream;
-
-// A try in flight, as the limits count it: given back when it is reset or goes.
-class RequestSlot {
- public:
-  RequestSlot() = default;
-  ~RequestSlot() { reset(); }
-  RequestSlot(const RequestSlot&) = delete;
-  RequestSlot& operator=(const RequestSlot&) = delete;
-  void reset();
-
- private:
-  friend class LocalUpstream;
-  LocalPtr<LocalUpstream> upstream_;
-  std::shared_ptr<UpstreamState> state_;  // when there is a max_requests
-  bool retry_ = false;
-};
+class RequestSlot;
 
 class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flushable {
  public:
@@ -55,18 +40,25 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   void set_policy(std::shared_ptr<const Upstream> upstream);
   void set_instances(InstanceListPtr list);
 
-  // Null when no instance of the subset may take a request.
-  LocalInstance* pick(uint32_t subset, const Balancer::Hint& hint);
+  // Null when no instance of the target's subset may take a request. The target may be of an older
+  // snapshot than the policy.
+  LocalInstance* pick(const Destination& target, const Balancer::Hint& hint);
+  // As of the last pick: false when what is picked there is only better than nothing.
+  bool has_usable(const Destination& target) { return group(target).has_usable; }
 
   // One more try; false when max_requests are in flight. `retry`: it is not the request's first.
   bool begin_request(RequestSlot& slot, bool retry);
   // For when LocalInstance::acquire gave nothing. False when max_pending are waiting; else on_room
-  // comes at a later turn, unless the waiter unlinks itself by leave().
+  // comes at a later turn, unless the waiter unlinks itself by leave(). One that finds no room then
+  // and waits again keeps its place.
   bool wait(Waiter& waiter);
   void leave(Waiter& waiter);
+  // Others wait already: who comes now must wait behind them.
+  bool must_wait(const Waiter& waiter) const { return waiting_ > 0 && &waiter != retrying_; }
   // Retries in flight are a share of all tries in flight (retry_budget_percent), though a few are
   // always allowed: when everything fails, retries must not double the load.
-  bool can_retry() const;
+  // `slot` is that of the try that failed, given back or not.
+  bool can_retry(const RequestSlot& slot) const;
 
   // What came of a try; may eject.
   void report(LocalInstance& instance, bool success);
@@ -78,7 +70,6 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
 
   // RoomWatcher
   void on_room() override;
-  bool others_wait() const override;
   // Flushable: waiters go on at the end of the turn.
   void flush() override;
 
@@ -88,16 +79,22 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
     Subset subset;
     std::unique_ptr<Balancer> balancer;
     bool stale = true;
+    bool has_usable = false;
   };
   friend class RequestSlot;
   void rebuild(Group& group);
   uint32_t ramped_weight(const Instance& instance, const LocalInstance& local, bool& ramping) const;
-  bool in_panic(const Group& group) const;
+  bool in_panic(Group& group) const;
   void mark_stale();
+  Group& group(const Destination& target);
+  bool others_wait() const;
+  bool may_connect() const;
+  bool has_room() const;
+  bool close_one_idle();
   void make_room();
+  void on_wake();
   void subscribe();
   void unsubscribe();
-  void wake_others();
   uint64_t seed(const Subset& subset) const;
 
   static constexpr uint32_t kFewRetries = 3;
@@ -116,10 +113,29 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   uint64_t next_ramp_ms_ = UINT64_MAX;  // while an instance starts slowly: when weights change next
   List<Waiter> waiters_;
   uint32_t waiting_ = 0;
+  const Waiter* retrying_ = nullptr;  // left the queue and looks for room
+  bool their_turn_ = false;           // other workers' waiters get the next room, not ours
+  bool giving_ = false;
   uint32_t tries_ = 0;    // in flight
   uint32_t retries_ = 0;  // those of them that are not their request's first
   // For other threads' wake-ups: null once this is gone; read on this thread alone.
   std::shared_ptr<LocalUpstream*> self_;
+};
+
+// A try in flight, as the limits count it: given back when it is reset or goes.
+class RequestSlot {
+ public:
+  RequestSlot() = default;
+  ~RequestSlot() { reset(); }
+  RequestSlot(const RequestSlot&) = delete;
+  RequestSlot& operator=(const RequestSlot&) = delete;
+  void reset();
+
+ private:
+  friend class LocalUpstream;
+  LocalPtr<LocalUpstream> upstream_;
+  std::shared_ptr<UpstreamState> state_;  // when there is a max_requests
+  bool retry_ = false;
 };
 
 }  // namespace lictor

@@ -1,7 +1,8 @@
 // Consistent hashing: candidates have points on a ring, in proportion to their weights, and a hash
 // belongs to the next point (Karger et al., 1997; ketama). When one of n candidates goes, about 1/n
 // of the hashes move. Load is bounded (Mirrokni, Thorup, Zadimoghaddam, 2016): a candidate that has
-// more than 1.25 times its share of the requests in flight is passed over.
+// more than 1.25 times its share of the requests in flight is passed over, unless the hash is that
+// of a session.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -72,7 +73,7 @@ Candidate* RingHash::pick(const Hint& hint) {
     const Entry& entry = entries_[at->entry];
     if (is_excluded(hint, entry.candidate)) continue;
     if (allowed == nullptr) allowed = entry.candidate;
-    if (has_room(entry, active)) return entry.candidate;
+    if (hint.sticky || has_room(entry, active)) return entry.candidate;
   }
   return allowed != nullptr ? allowed : entries_[ring_.front().entry].candidate;
 }
