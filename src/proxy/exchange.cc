@@ -256,14 +256,18 @@ LocalInstance* Exchange::pick() {
   for (size_t i = 0; i < tried_count_; ++i) excluded[i] = tried_[i].get();
   const auto from = [&](const Destination& target) {
     upstream_ = pin_->upstreams[target.upstream];
-    return upstream_->pick(target, balancer_hint({excluded.data(), tried_count_}));
+    return upstream_->pick(upstream_->subset(target),
+                           balancer_hint({excluded.data(), tried_count_}));
+  };
+  const auto well = [&](const Destination& target) {
+    return upstream_->has_usable(upstream_->subset(target));
   };
   const auto& failover = backend_->failover;
   LocalInstance* picked = from(*backend_);
-  if (failover.empty() || (picked != nullptr && upstream_->has_usable(*backend_))) return picked;
+  if (failover.empty() || (picked != nullptr && well(*backend_))) return picked;
   for (const Destination& target : failover) {
     picked = from(target);
-    if (picked != nullptr && upstream_->has_usable(target)) return picked;
+    if (picked != nullptr && well(target)) return picked;
   }
   // Nobody is well: in a panic, any.
   picked = from(*backend_);

@@ -161,22 +161,19 @@ void LocalUpstream::rebuild(Group& group) {
   }
 }
 
-LocalUpstream::Group& LocalUpstream::group(const Destination& target) {
-  if (target.subset_index < groups_.size() &&
-      groups_[target.subset_index].subset == target.subset) {
-    return groups_[target.subset_index];
-  }
-  for (Group& group : groups_) {
-    if (group.subset == target.subset) return group;
-  }
-  // Of an older snapshot: until the next policy.
+uint32_t LocalUpstream::subset(const Destination& target) {
+  const auto same = [&](const Group& group) { return group.subset == target.subset; };
+  const uint32_t index = target.subset_index;
+  if (index < groups_.size() && same(groups_[index])) return index;
+  const auto found = std::find_if(groups_.begin(), groups_.end(), same);
+  if (found != groups_.end()) return static_cast<uint32_t>(found - groups_.begin());
   Group& added = groups_.emplace_back();
   added.subset = target.subset;
   added.balancer = make_balancer(policy().balance, seed(target.subset));
-  return added;
+  return static_cast<uint32_t>(groups_.size() - 1);
 }
 
-LocalInstance* LocalUpstream::pick(const Destination& target, const Balancer::Hint& hint) {
+LocalInstance* LocalUpstream::pick(uint32_t subset, const Balancer::Hint& hint) {
   if (list_ == nullptr) return nullptr;
   return_expired(service_, *list_, static_cast<int64_t>(loop_.now_ms()));
   const uint64_t version = list_->state->version.load(std::memory_order_acquire);
@@ -188,9 +185,9 @@ LocalInstance* LocalUpstream::pick(const Destination& target, const Balancer::Hi
     next_ramp_ms_ = UINT64_MAX;
     mark_stale();
   }
-  Group& chosen = group(target);
-  if (chosen.stale) rebuild(chosen);
-  return static_cast<LocalInstance*>(chosen.balancer->pick(hint));
+  Group& group = groups_[subset];
+  if (group.stale) rebuild(group);
+  return static_cast<LocalInstance*>(group.balancer->pick(hint));
 }
 
 void LocalUpstream::report(LocalInstance& instance, bool success) {
@@ -308,6 +305,7 @@ void LocalUpstream::on_room() {
 }
 
 void LocalUpstream::flush() {
+  const LocalPtr<LocalUpstream> alive(this);  // a waiter may be the last one that needs it
   while (!waiters_.empty() && has_room()) {
     const uint32_t before = waiting_;
     Waiter& waiter = waiters_.front();

@@ -40,11 +40,13 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   void set_policy(std::shared_ptr<const Upstream> upstream);
   void set_instances(InstanceListPtr list);
 
-  // Null when no instance of the target's subset may take a request. The target may be of an older
-  // snapshot than the policy.
-  LocalInstance* pick(const Destination& target, const Balancer::Hint& hint);
+  // The number of the target's subset, which may be of an older snapshot than the policy. Good
+  // until the next policy.
+  uint32_t subset(const Destination& target);
+  // Null when no instance of the subset may take a request.
+  LocalInstance* pick(uint32_t subset, const Balancer::Hint& hint);
   // As of the last pick: false when what is picked there is only better than nothing.
-  bool has_usable(const Destination& target) { return group(target).has_usable; }
+  bool has_usable(uint32_t subset) const { return groups_[subset].has_usable; }
 
   // One more try; false when max_requests are in flight. `retry`: it is not the request's first.
   bool begin_request(RequestSlot& slot, bool retry);
@@ -86,7 +88,6 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   uint32_t ramped_weight(const Instance& instance, const LocalInstance& local, bool& ramping) const;
   bool in_panic(Group& group) const;
   void mark_stale();
-  Group& group(const Destination& target);
   bool others_wait() const;
   bool may_connect() const;
   bool has_room() const;
