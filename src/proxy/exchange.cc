@@ -293,7 +293,7 @@ void Exchange::start_try() {
     reply_problem({Failure::kNoInstance, false, "the service has no usable instance"});
     return;
   }
-  if (!upstream_->begin_request(request_slot_, attempts_ > 0)) {
+  if (!upstream_->begin_request(request_slot_, budgeted_)) {
     reply_problem({Failure::kOverloaded, false, "the service has max_requests in flight"});
     return;
   }
@@ -537,12 +537,17 @@ Counter& Exchange::retry_counter(Reason reason) const {
 }
 
 // Starts another try, on another instance if there is one. False when the route's policy or the
-// upstream's budget says no. A stale connection is nobody's failure, and its replay is free.
+// upstream's budget says no. A stale connection is nobody's failure, and its replay is free. A
+// refused connection was no load: however many there are at once, when an instance has just gone,
+// the budget is not theirs.
 bool Exchange::retry(Reason reason) {
   fresh_ = reason == Reason::kStale;
   if (reason != Reason::kStale) {
     if (attempts_ >= match_.route->retries.attempts || !policy_retries(reason)) return false;
-    if (!upstream_->can_retry(request_slot_)) return false;
+    if (reason != Reason::kConnect) {
+      if (!upstream_->can_retry(&request_slot_)) return false;
+      budgeted_ = true;
+    }
     ++attempts_;
   }
   retry_counter(reason).add();
@@ -572,7 +577,7 @@ void Exchange::on_response_head(Head& head, bool end) {
   const bool retry_status = std::find(retries.on_status.begin(), retries.on_status.end(),
                                       head.status) != retries.on_status.end();
   if (retry_status && attempts_ < retries.attempts && may_resend() &&
-      upstream_->can_retry(request_slot_)) {
+      upstream_->can_retry(&request_slot_)) {
     end_try(head.status >= 500 ? Outcome::k5xx : Outcome::kOk);
     retry(Reason::kStatus);
     return;

@@ -180,6 +180,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   size_t tried_count_ = 0;
   uint32_t retries_ = 0;   // tries after the first
   uint32_t attempts_ = 0;  // those of them that the policy's attempts count
+  bool budgeted_ = false;  // one of them at least counts against the retry budget
   bool replayed_stale_ = false;
   bool fresh_ = false;              // the next try takes no idle connection
   std::string_view sticky_cookie_;  // to be set on the client

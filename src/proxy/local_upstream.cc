@@ -223,10 +223,10 @@ bool LocalUpstream::begin_request(RequestSlot& slot, bool retry) {
   return true;
 }
 
-bool LocalUpstream::can_retry(const RequestSlot& slot) const {
-  const bool held = slot.upstream_.get() == this;
+bool LocalUpstream::can_retry(const RequestSlot* failed) const {
+  const bool held = failed != nullptr && failed->upstream_.get() == this;
   const uint32_t tries = tries_ - (held ? 1 : 0);
-  const uint32_t retries = retries_ - (held && slot.retry_ ? 1 : 0);
+  const uint32_t retries = retries_ - (held && failed->retry_ ? 1 : 0);
   const uint32_t percent = policy().retry_budget_percent;
   const auto share = static_cast<uint32_t>((uint64_t{tries} + 1) * percent / 100);
   return percent > 0 && retries < std::max(kFewRetries, share);

@@ -48,7 +48,7 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   // As of the last pick: false when what is picked there is only better than nothing.
   bool has_usable(uint32_t subset) const { return groups_[subset].has_usable; }
 
-  // One more try; false when max_requests are in flight. `retry`: it is not the request's first.
+  // One more try; false when max_requests are in flight. `retry`: it counts against the budget.
   bool begin_request(RequestSlot& slot, bool retry);
   // For when LocalInstance::acquire gave nothing. False when max_pending are waiting; else on_room
   // comes at a later turn, unless the waiter unlinks itself by leave(). One that finds no room then
@@ -59,8 +59,8 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   bool must_wait(const Waiter& waiter) const { return waiting_ > 0 && &waiter != retrying_; }
   // Retries in flight are a share of all tries in flight (retry_budget_percent), though a few are
   // always allowed: when everything fails, retries must not double the load.
-  // `slot` is that of the try that failed, given back or not.
-  bool can_retry(const RequestSlot& slot) const;
+  // `failed` may still hold its place.
+  bool can_retry(const RequestSlot* failed = nullptr) const;
 
   // What came of a try; may eject.
   void report(LocalInstance& instance, bool success);
