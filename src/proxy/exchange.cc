@@ -366,7 +366,6 @@ void Exchange::send_retained() {
     retained_.clear();
   }
   if (request_ended_) {
-    resume_client();
     trailers_ == nullptr ? static_cast<void>(up_->send_body({}, true))
                          : up_->send_trailers(*trailers_);
     request_sent_ = true;
