@@ -83,6 +83,8 @@ class HttpClient::Impl {
     curl_slist* connect_to = nullptr;
     size_t max_body = 0;
     bool too_large = false;
+    bool sent = false;
+    bool sent_again = false;
     bool whole_head = false;  // curl is content with a head that just ends
     HttpResponse response;
     std::function<void(HttpResponse)> done;
@@ -115,6 +117,7 @@ class HttpClient::Impl {
   void finish(CURL* easy, CURLcode code);
 
   static size_t on_header(char* data, size_t size, size_t count, void* transfer);
+  static int before_sending(void* transfer, char*, char*, int, int);
   static size_t on_body(char* data, size_t size, size_t count, void* transfer);
   static curl_socket_t open_socket(void* client, curlsocktype purpose, curl_sockaddr* address);
   static int close_socket(void* client, curl_socket_t fd);
@@ -211,6 +214,8 @@ void HttpClient::Impl::prepare(Transfer& t, const HttpRequest& request) {
   }
   prepare_tls(t);
 
+  set(t, CURLOPT_PREREQFUNCTION, &before_sending);
+  set(t, CURLOPT_PREREQDATA, &t);
   set(t, CURLOPT_HEADERFUNCTION, &on_header);
   set(t, CURLOPT_HEADERDATA, &t);
   set(t, CURLOPT_WRITEFUNCTION, &on_body);
@@ -313,6 +318,7 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
     response.timed_out = code == CURLE_OPERATION_TIMEDOUT;
     response.error = transfer->too_large
                          ? "answer larger than " + std::to_string(transfer->max_body) + " bytes"
+                     : transfer->sent_again       ? "connection closed before an answer"
                      : transfer->error[0] != '\0' ? std::string(transfer->error.data())
                                                   : std::string(curl_easy_strerror(code));
   }
@@ -341,6 +347,14 @@ size_t HttpClient::Impl::on_header(char* data, size_t size, size_t count, void* 
   value = value.substr(0, value.find_last_not_of(kSpace) + 1);
   headers[std::move(name)] = value;
   return size * count;
+}
+
+// When a used connection ends without an answer, curl would send the same request once more on
+// another. It must not: an agent that restarted would keep a query with an old index waiting.
+int HttpClient::Impl::before_sending(void* user, char*, char*, int, int) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  transfer.sent_again = std::exchange(transfer.sent, true);
+  return transfer.sent_again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 size_t HttpClient::Impl::on_body(char* data, size_t size, size_t count, void* user) {

@@ -25,6 +25,7 @@ namespace {
 // Answers each request on a connection with what is scripted for its path; "" = never.
 class Server {
  public:
+  static constexpr auto kClose = "close";  // without an answer
   using Script = std::map<std::string, std::string>;
 
   explicit Server(Script script, const std::string& unix_path = {}) : script_(std::move(script)) {
@@ -65,6 +66,7 @@ class Server {
 
   const std::string& url() const { return url_; }
   size_t connections() const { return count_; }
+  size_t requests() const { return requests_; }
   std::string last_request() {
     const std::lock_guard lock(mutex_);
     return last_request_;
@@ -97,8 +99,13 @@ class Server {
         last_request_ = in;
       }
       in.clear();
+      ++requests_;
       const auto answer = script_.find(path);
       if (answer == script_.end() || answer->second.empty()) continue;
+      if (answer->second == kClose) {
+        shutdown(client, SHUT_RDWR);
+        return;
+      }
       send(client, answer->second.data(), answer->second.size(), MSG_NOSIGNAL);
       if (answer->second.find("keep-alive") == std::string::npos) shutdown(client, SHUT_RDWR);
     }
@@ -107,6 +114,7 @@ class Server {
   const Script script_;
   int fd_ = -1;
   std::string url_;
+  std::atomic<size_t> requests_{0};
   std::atomic<size_t> count_{0};
   std::mutex mutex_;
   std::string last_request_;
@@ -312,4 +320,15 @@ TEST_CASE("a server that went away while idle is met again") {
   Server server(Server::Script{
       {"/a", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"}});  // closes after each
   for (int i = 0; i < 5; ++i) CHECK(b.get(server.url() + "/a").body == "x");
+}
+
+TEST_CASE("a request whose used connection ends is not sent again") {
+  Server server({{"/a", keep("x")}, {"/gone", Server::kClose}});
+  Bench b;
+  CHECK(b.get(server.url() + "/a").body == "x");
+  const auto response = b.get(server.url() + "/gone");
+  CHECK(response.status == 0);
+  CHECK(response.error == "connection closed before an answer");
+  CHECK(server.requests() == 2);
+  CHECK(b.get(server.url() + "/a").body == "x");
 }
