@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxListeners = WorkerCells::kMaxListeners;
 constexpr size_t kMaxCidrs = 1024;
+constexpr size_t kMaxTags = 64;
 
 // A string of the file that fills `out` unless it is empty.
 void read_filled(JsonObject& object, std::string_view key, std::string& out) {
@@ -176,6 +177,45 @@ void read_source(JsonObject& object, SourceConfig& source) {
   }
 }
 
+void read_register(JsonObject& object, RegisterConfig& registration) {
+  if (object.text("service", registration.service)) {
+    const std::string wrong = check_service_name(registration.service);
+    if (!wrong.empty()) object.fail("service", wrong);
+  }
+  std::set<std::string> seen;
+  object.array("tags", 0, kMaxTags, [&](const JsonValue& item) {
+    std::string tag;
+    if (!item.read_text(tag)) return;
+    if (tag.empty()) item.fail("must not be empty");
+    if (!seen.insert(tag).second) item.fail(in_quotes(tag) + " is listed twice");
+    registration.tags.push_back(std::move(tag));
+  });
+}
+
+void read_registration(JsonObject& object, Bootstrap& bootstrap) {
+  const auto found = object.find("register");
+  if (found && found->is_null()) {
+    bootstrap.registration.reset();
+  } else if (found && !bootstrap.consul) {
+    found->fail("needs a Consul: give the key consul too");
+  } else if (found) {
+    found->read_object([&](JsonObject& one) { read_register(one, *bootstrap.registration); });
+  }
+  if (!bootstrap.consul) bootstrap.registration.reset();
+}
+
+void read_snapshot_file(JsonObject& object, SnapshotFileConfig& file) {
+  const auto found = object.find("snapshot");
+  if (!found) return;
+  file.asked = true;
+  if (found->is_null()) {
+    file.path.clear();
+  } else if (object.text("snapshot", file.path) &&
+             (file.path.empty() || file.path.ends_with('/'))) {
+    object.fail("snapshot", R"(must be a file such as "/var/lib/lictor/snapshot.json", or null)");
+  }
+}
+
 constexpr std::string_view kAddressText =
     R"(an IP address with a port, such as "0.0.0.0:8080" or "[::]:8080")";
 
@@ -279,6 +319,8 @@ void read_bootstrap(JsonObject& object, Bootstrap& bootstrap, ConsulConfig& cons
   }
   object.object("source", [&](JsonObject& section) { read_source(section, bootstrap.source); });
   if (!has_consul && !bootstrap.source.directory.empty()) bootstrap.consul.reset();
+  read_registration(object, bootstrap);
+  read_snapshot_file(object, bootstrap.snapshot_file);
   read_listeners(object, bootstrap.listeners);
   object.object("admin", [&](JsonObject& section) { read_admin(section, bootstrap.admin); });
   object.whole("workers", bootstrap.workers, 0, 256);
@@ -286,7 +328,7 @@ void read_bootstrap(JsonObject& object, Bootstrap& bootstrap, ConsulConfig& cons
   object.object("limits", [&](JsonObject& section) { read_limits(section, bootstrap.limits); });
   object.object("log", [&](JsonObject& section) { read_log(section, bootstrap.log); });
   object.object("drain", [&](JsonObject& section) { read_drain(section, bootstrap.drain); });
-  object.later_or_null({"register", "snapshot", "tracing"});
+  object.later_or_null({"tracing"});
 }
 
 }  // namespace

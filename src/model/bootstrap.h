@@ -50,6 +50,18 @@ struct SourceConfig {
   bool fabio_tags = false;  // with kv_prefix alone: routes from urlprefix- tags too
 };
 
+// The gateway in Consul's catalog.
+struct RegisterConfig {
+  std::string service = "lictor";
+  std::vector<std::string> tags;
+};
+
+// Where the last good documents and instances are kept for a restart.
+struct SnapshotFileConfig {
+  std::string path = "/var/lib/lictor/snapshot.json";  // empty = nowhere
+  bool asked = false;  // false: the default, for machines that have its folder
+};
+
 struct ListenerConfig {
   std::string name = "http";
   SocketAddress address;
@@ -88,6 +100,8 @@ struct Bootstrap {
   // None with source.directory and no "consul" key: no Consul is contacted at all.
   std::optional<ConsulConfig> consul;
   SourceConfig source;
+  std::optional<RegisterConfig> registration = RegisterConfig{};  // none without a Consul
+  SnapshotFileConfig snapshot_file;
   std::vector<ListenerConfig> listeners;  // at least one; names and addresses are unique
   AdminConfig admin;
   uint32_t workers = 0;  // 0 = one per CPU the process may use

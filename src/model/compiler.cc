@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "model/documents.h"
@@ -20,10 +21,11 @@ namespace {
 struct SlotBase {
   std::string text;
   uint64_t modify_index = 0;
-  bool seen = false;    // in the set that is being compiled
-  Problems unreadable;  // what is wrong with the text alone
-  Problems unlinked;    // what is wrong with what it refers to
-  std::string error;    // as it was told
+  bool seen = false;                     // in the set that is being compiled
+  std::optional<std::string> good_text;  // of the good version, when that is not of `text`
+  Problems unreadable;                   // what is wrong with the text alone
+  Problems unlinked;                     // what is wrong with what it refers to
+  std::string error;                     // as it was told
 
   const Problem* problem() const {
     if (!unreadable.empty()) return &unreadable.front();
@@ -35,6 +37,11 @@ template <class Version>
 struct Slot : SlotBase {
   std::shared_ptr<const Version> current;  // null when the text can't be read
   std::shared_ptr<const Version> good;     // null when it never had a good one
+
+  void current_is_good() {
+    good = current;
+    good_text.reset();
+  }
 };
 
 struct RouteSlot : Slot<RouteDocument> {
@@ -96,7 +103,9 @@ struct Compiler::Impl {
   SlotMap<UpstreamSlot> upstreams;
   SlotMap<FilterDocumentSlot> filters;
   SlotMap<SlotBase> others;  // by key: documents of no known kind
-  UpstreamPolicy defaults;   // that upstreams[].policy was read with
+  // By key: the last good text of filters that are deleted and that somebody still goes on with.
+  std::map<std::string, std::string> gone_filters;
+  UpstreamPolicy defaults;  // that upstreams[].policy was read with
   SnapshotPtr snapshot;
   std::map<std::string, std::string> warnings;  // by route, of `snapshot`
 
@@ -146,6 +155,7 @@ void Compiler::Impl::take_into(SlotMap<S>& slots, const std::string& name, const
   slot.modify_index = document.modify_index;
   if (!added && slot.text == document.text) return;
   changed.push_back(document.key);
+  if (slot.good && slot.good == slot.current) slot.good_text = std::move(slot.text);
   slot.text = document.text;
   auto parsed = read(std::string_view(slot.text));
   slot.unreadable = parsed ? Problems{} : std::move(parsed.error());
@@ -195,6 +205,10 @@ void Compiler::Impl::drop_unseen(std::vector<std::string>& changed) {
         ++at;
       } else {
         changed.push_back(prefix + at->first);
+        if constexpr (std::is_same_v<decltype(at->second), FilterDocumentSlot>) {
+          const FilterDocumentSlot& gone = at->second;
+          if (gone.good) gone_filters[changed.back()] = gone.good_text.value_or(gone.text);
+        }
         at = slots.erase(at);
       }
     }
@@ -213,7 +227,7 @@ void settle(S& slot, Link link) {
     auto chain = link(*slot.current);
     if (chain) {
       slot.unlinked.clear();
-      slot.good = slot.current;
+      slot.current_is_good();
       slot.chain = std::move(*chain);
       return;
     }
@@ -228,11 +242,16 @@ void settle(S& slot, Link link) {
 void Compiler::Impl::link_and_assemble() {
   SharedFilters shared;
   for (auto& [name, slot] : filters) {
-    if (slot.current) slot.good = slot.current;
+    if (slot.current) slot.current_is_good();
     shared.emplace(name, slot.good);
   }
   link_gateway(shared);
   link_routes(shared);
+  const auto unlinked = [](const auto& entry) { return !entry.second.unlinked.empty(); };
+  if (std::none_of(gateway.begin(), gateway.end(), unlinked) &&
+      std::none_of(routes.begin(), routes.end(), unlinked)) {
+    gone_filters.clear();
+  }
   assemble();
 }
 
@@ -258,7 +277,7 @@ void Compiler::Impl::refresh_defaults() {
   defaults = std::move(now);
   for (auto& [service, slot] : upstreams) {
     if (slot.current && slot.good != slot.current) {
-      slot.good = slot.current;
+      slot.current_is_good();
       slot.policy.reset();
     }
     if (!same) slot.policy.reset();
@@ -397,6 +416,43 @@ void Compiler::Impl::tell(Outcome& outcome) {
             [](const auto& a, const auto& b) { return a.key < b.key; });
   std::sort(outcome.changed.begin(), outcome.changed.end());
   std::sort(outcome.newly_bad.begin(), outcome.newly_bad.end());
+}
+
+std::vector<DocumentVersions> Compiler::versions() const {
+  std::map<std::string, DocumentVersions> found;
+  for (const auto& [key, text] : impl_->gone_filters) found[key] = {key, {}, text, 0};
+  impl_->for_each_kind([&](const std::string& prefix, const auto& slots) {
+    for (const auto& [name, slot] : slots) {
+      DocumentVersions& one = found[prefix + name];
+      one.key = prefix + name;
+      one.text = slot.text;
+      one.modify_index = slot.modify_index;
+      if (slot.good_text) one.good = slot.good_text;
+    }
+  });
+  std::vector<DocumentVersions> out;
+  out.reserve(found.size());
+  for (auto& [key, one] : found) out.push_back(std::move(one));
+  return out;
+}
+
+Compiler::Outcome Compiler::restore(const std::vector<DocumentVersions>& versions) {
+  std::vector<Document> good;
+  std::vector<Document> now;
+  for (const auto& [key, text, last_good, modify_index] : versions) {
+    if (last_good || text) good.push_back({key, last_good ? *last_good : *text, modify_index});
+    if (text) now.push_back({key, *text, modify_index});
+  }
+  Outcome first = compile(good);
+  Outcome outcome = compile(now);
+  const auto merge = [](std::vector<std::string>& into, std::vector<std::string>& from) {
+    into.insert(into.end(), from.begin(), from.end());
+    std::sort(into.begin(), into.end());
+    into.erase(std::unique(into.begin(), into.end()), into.end());
+  };
+  merge(outcome.changed, first.changed);
+  merge(outcome.newly_bad, first.newly_bad);
+  return outcome;
 }
 
 Compiler::Compiler() : impl_(std::make_unique<Impl>()) {}

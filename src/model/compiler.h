@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,14 @@ struct DocumentStatus {
   uint64_t modify_index = 0;
 };
 
+// A document as a restart needs it.
+struct DocumentVersions {
+  std::string key;
+  std::optional<std::string> text;  // as it is; none: deleted, but still in force for others
+  std::optional<std::string> good;  // the last good one, where that is not `text`
+  uint64_t modify_index = 0;
+};
+
 class Compiler {
  public:
   struct Outcome {
@@ -45,6 +54,11 @@ class Compiler {
   // `documents` is the whole current set. The same set again gives the same snapshot object
   // (and an empty `changed`). The revision is 1 + the last one whenever anything took effect.
   Outcome compile(const std::vector<Document>& documents);
+
+  // Everything that compile() builds on, sorted by key; and a fresh compiler brought there: what
+  // was stale is so again, with its last good version in force.
+  std::vector<DocumentVersions> versions() const;
+  Outcome restore(const std::vector<DocumentVersions>& versions);
 
  private:
   struct Impl;

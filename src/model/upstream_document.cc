@@ -1,4 +1,5 @@
 // upstreams/<service>, and upstream_defaults of the gateway's document: the same keys.
+#include <algorithm>
 #include <set>
 
 #include "http/rules.h"
@@ -9,6 +10,7 @@ namespace lictor {
 namespace {
 
 constexpr size_t kMaxEndpoints = 1024;
+constexpr size_t kMaxHostName = 253;
 constexpr uint32_t kMaxWeight = 65'535;
 constexpr uint32_t kMaxLimit = 1'000'000;
 
@@ -62,13 +64,36 @@ void check_balance(JsonObject& object, const UpstreamPolicy& policy) {
   }
 }
 
+// The address in its one spelling. A name's last label has a letter, so that "10.0.0.300" is none.
+std::optional<std::string> parse_endpoint(std::string_view text) {
+  if (const auto address = SocketAddress::parse(text)) return address->to_string();
+  const auto parts = split_host_port(text);
+  if (!parts || parts->host.size() > kMaxHostName) return std::nullopt;
+  const std::string_view host = parts->host;
+  const auto label_sign = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  };
+  const bool clean =
+      std::all_of(host.begin(), host.end(), [&](char c) { return label_sign(c) || c == '.'; });
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  const bool lettered =
+      std::any_of(last.begin(), last.end(), [](char c) { return c >= 'A' && c <= 'z'; });
+  const bool empty_label = host.starts_with('.') || host.find("..") != std::string_view::npos;
+  if (!clean || !lettered || empty_label) return std::nullopt;
+  std::string name(text);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  return name;
+}
+
 void read_endpoint(JsonObject& object, Endpoint& endpoint) {
   if (!object.has("address")) object.fail("address is missing");
-  SocketAddress address;
-  const bool read = object.parsed("address", address, SocketAddress::parse,
-                                  R"(an IP address with a port, such as "10.0.0.7:80")");
-  if (read && address.port() == 0) object.fail("address", "port 0 can't be connected to");
-  endpoint.address = address.to_string();
+  const bool read =
+      object.parsed("address", endpoint.address, parse_endpoint,
+                    R"(an address with a port, such as "10.0.0.7:80" or "backend.internal:80")");
+  const auto parts = split_host_port(endpoint.address);
+  if (read && parts->port == 0) object.fail("address", "port 0 can't be connected to");
   object.whole("weight", endpoint.weight, 0, kMaxWeight);
 }
 

@@ -105,6 +105,38 @@ TEST_CASE("every key of this version") {
   CHECK(b.drain.timeout == Millis{60'000});
 }
 
+TEST_CASE("registration and the snapshot file: as they are without a word, off, and told") {
+  const Bootstrap silent = good("{}");
+  REQUIRE(silent.registration);
+  CHECK(silent.registration->service == "lictor");
+  CHECK(silent.registration->tags.empty());
+  CHECK(silent.snapshot_file.path == "/var/lib/lictor/snapshot.json");
+  CHECK_FALSE(silent.snapshot_file.asked);
+
+  const Bootstrap off = good(R"({"register": null, "snapshot": null})");
+  CHECK_FALSE(off.registration);
+  CHECK(off.snapshot_file.path.empty());
+
+  const Bootstrap told =
+      good(R"({"register": {"service": "edge", "tags": ["a", "b"]}, "snapshot": "s.json"})");
+  CHECK(told.registration->service == "edge");
+  CHECK(told.registration->tags == std::vector<std::string>{"a", "b"});
+  CHECK(told.snapshot_file.path == "s.json");
+  CHECK(told.snapshot_file.asked);
+}
+
+TEST_CASE("what can't be registered or written is told") {
+  CHECK(bad(R"({"register": {"service": "a b"}})").starts_with("$.register.service: "));
+  CHECK(bad(R"({"register": true})").starts_with("$.register: "));
+  CHECK(bad(R"({"snapshot": ""})").starts_with("$.snapshot: "));
+}
+
+TEST_CASE("without a Consul there is nobody to register with") {
+  CHECK_FALSE(good(R"({"source": {"directory": "d"}})").registration);
+  CHECK_FALSE(good(R"({"source": {"directory": "d"}, "register": null})").registration);
+  CHECK(good(source("{}").c_str()).registration);
+}
+
 TEST_CASE("a directory without a consul key means no Consul, whatever the environment says") {
   const Environment environment{{"CONSUL_HTTP_ADDR", "10.0.0.1:8500"}};
   CHECK_FALSE(good(R"({"source": {"directory": "config"}})", environment).consul);
@@ -261,9 +293,13 @@ TEST_CASE("what is wrong with a bootstrap file is told with its place") {
           Case{R"({"log": {"access": {"sample": 1.01}}})",
                "$.log.access.sample: must be a number from 0.0 to 1.0"},
           Case{R"({"drain": {"lead": "2h"}})", "$.drain.lead: must be a duration from 0s to 1h"},
-          Case{R"({"register": {"service": "lictor"}})",
-               "$.register: not supported in this version"},
-          Case{R"({"snapshot": "/x"})", "$.snapshot: not supported in this version"},
+          Case{R"({"register": {"tags": ["a", "a"]}})",
+               R"($.register.tags[1]: "a" is listed twice)"},
+          Case{R"({"source": {"directory": "d"}, "register": {"service": "a"}})",
+               "$.register: needs a Consul: give the key consul too"},
+          Case{R"({"snapshot": "/x/"})",
+               R"($.snapshot: must be a file such as "/var/lib/lictor/snapshot.json", or null)"},
+          Case{R"({"snapshot": 1})", "$.snapshot: must be a string, not a number"},
           Case{R"({"tracing": {}})", "$.tracing: not supported in this version"},
       }) {
     CAPTURE(text);

@@ -419,3 +419,94 @@ TEST_CASE("thousands of routes compile, and one more costs little") {
   CHECK(std::equal(first.snapshot->routes.begin(), first.snapshot->routes.end(),
                    second.snapshot->routes.begin()));
 }
+
+namespace {
+
+// What a fresh compiler makes of what the old one knew.
+struct Restored {
+  explicit Restored(const Compiler& old) { outcome = compiler.restore(old.versions()); }
+  DocumentState state(const std::string& key) const {
+    for (const auto& status : outcome.documents) {
+      if (status.key == key) return status.state;
+    }
+    FAIL("no document ", key);
+    return {};
+  }
+  std::string service_of(const std::string& name) const {
+    const auto* found = outcome.snapshot->find_route(name);
+    return found == nullptr ? "none" : found->backends[0].service;
+  }
+
+  Compiler compiler;
+  Compiler::Outcome outcome;
+};
+
+}  // namespace
+
+TEST_CASE("restored: what was stale is so again, with its last good version in force") {
+  Compiler old;
+  old.compile({{"routes/a", route("/a", "one"), 3}, {"routes/b", route("/b", "one"), 4}});
+  old.compile({{"routes/a", "{", 5},
+               {"routes/b", route("/b", "two"), 6},
+               {"routes/never", "[", 7},
+               {"what/ever", "{}", 8}});
+  old.compile({{"routes/a", "{}", 9},
+               {"routes/b", route("/b", "two"), 6},
+               {"routes/never", "[", 7},
+               {"what/ever", "{}", 8}});
+  Restored fresh(old);
+  CHECK(fresh.state("routes/a") == DocumentState::kStale);
+  CHECK(fresh.state("routes/b") == DocumentState::kActive);
+  CHECK(fresh.state("routes/never") == DocumentState::kRejected);
+  CHECK(fresh.state("what/ever") == DocumentState::kRejected);
+  CHECK(fresh.service_of("a") == "one");
+  CHECK(fresh.service_of("b") == "two");
+  CHECK(fresh.outcome.newly_bad == Keys{"routes/a", "routes/never", "what/ever"});
+  CHECK(fresh.outcome.documents[0].modify_index == 9);
+  // The same documents once more are no change.
+  const auto revision = fresh.outcome.snapshot->revision;
+  const auto again = fresh.compiler.compile({{"routes/a", "{}", 9},
+                                             {"routes/b", route("/b", "two"), 6},
+                                             {"routes/never", "[", 7},
+                                             {"what/ever", "{}", 8}});
+  CHECK(again.snapshot->revision == revision);
+  CHECK(again.changed.empty());
+}
+
+TEST_CASE("restored: a stale upstream, gateway and shared filter keep their last good versions") {
+  Compiler old;
+  const std::string use = route("/a", "web", R"(, "filters": [{"use": "f"}])");
+  const std::string filter = R"({"request_headers": {"set": {"x": "1"}}})";
+  old.compile({{"filters/f", filter, 1},
+               {"gateway", R"({"filters": [{"use": "f"}]})", 1},
+               {"routes/a", use, 1},
+               {"upstreams/web", R"({"slow_start": "7s"})", 1}});
+  old.compile({{"filters/f", "{", 2},
+               {"gateway", "{", 2},
+               {"routes/a", use, 1},
+               {"upstreams/web", "{", 2}});
+  Restored fresh(old);
+  for (const auto* key : {"filters/f", "gateway", "upstreams/web"}) {
+    CHECK(fresh.state(key) == DocumentState::kStale);
+  }
+  CHECK(fresh.outcome.snapshot->filters.size() == 1);
+  CHECK(fresh.outcome.snapshot->find_route("a")->filters.size() == 1);
+  CHECK(fresh.outcome.snapshot->find_upstream("web")->policy.slow_start == Millis(7'000));
+}
+
+TEST_CASE("restored: a route goes on with a shared filter that is deleted") {
+  Compiler old;
+  const std::string use = route("/a", "web", R"(, "filters": [{"use": "f"}])");
+  old.compile(
+      {{"filters/f", R"({"request_headers": {"set": {"x": "1"}}})", 1}, {"routes/a", use, 1}});
+  old.compile({{"routes/a", use, 1}});
+  Restored once(old);
+  CHECK(once.state("routes/a") == DocumentState::kStale);
+  Restored twice(once.compiler);
+  CHECK(twice.state("routes/a") == DocumentState::kStale);
+  CHECK(twice.outcome.snapshot->find_route("a")->filters.size() == 1);
+  CHECK(twice.outcome.documents.size() == 1);
+  // Nobody needs it any more: forgotten.
+  twice.compiler.compile({{"routes/a", route("/a", "web"), 2}});
+  CHECK(twice.compiler.versions().size() == 1);
+}

@@ -266,8 +266,18 @@ TEST_CASE("what is wrong with an upstream is told with its place") {
           Case{R"({"endpoints": []})", "$.endpoints: must have 1 to 1024 elements, not 0"},
           Case{R"({"endpoints": [{}]})", "$.endpoints[0]: address is missing"},
           Case{
-              R"({"endpoints": [{"address": "db.example:80"}]})",
-              R"($.endpoints[0].address: "db.example:80" is not an IP address with a port, such as "10.0.0.7:80")"},
+              R"({"endpoints": [{"address": "10.0.0.300:80"}]})",
+              R"($.endpoints[0].address: "10.0.0.300:80" is not an address with a port, such as "10.0.0.7:80" or "backend.internal:80")"},
+          Case{
+              R"({"endpoints": [{"address": "db.example"}]})",
+              R"($.endpoints[0].address: "db.example" is not an address with a port, such as "10.0.0.7:80" or "backend.internal:80")"},
+          Case{
+              R"({"endpoints": [{"address": "a..b:80"}]})",
+              R"($.endpoints[0].address: "a..b:80" is not an address with a port, such as "10.0.0.7:80" or "backend.internal:80")"},
+          Case{R"({"endpoints": [{"address": "db.example:0"}]})",
+               "$.endpoints[0].address: port 0 can't be connected to"},
+          Case{R"({"endpoints": [{"address": "DB.example:80"}, {"address": "db.example:80"}]})",
+               "$.endpoints[1]: db.example:80 is listed twice"},
           Case{R"({"endpoints": [{"address": "10.0.0.7:0"}]})",
                "$.endpoints[0].address: port 0 can't be connected to"},
           Case{R"({"endpoints": [{"address": "[::1]:1"}, {"address": "[0::1]:1"}]})",
