@@ -37,6 +37,7 @@ struct AdminResponse {
   std::string_view content_type = "application/json";  // static text
   std::string body;
   std::vector<std::pair<std::string_view, std::string>> headers;  // besides Content-Type, -Length
+  bool is_stream = false;  // `body` is the beginning; events follow until somebody closes
 };
 
 enum class GatewayState : uint8_t { kStarting, kReady, kDraining };
@@ -53,6 +54,7 @@ class AdminSource {
   // As in control.h.
   virtual std::vector<std::string> not_ready_reasons() const = 0;
   virtual std::string source() const = 0;  // consul, directory, snapshot
+  virtual bool restored() const = 0;
   virtual bool has_consul() const = 0;
   virtual ConsulStatus consul() const = 0;
   virtual SnapshotPtr snapshot() const = 0;                                 // null before the first

@@ -63,7 +63,9 @@ AdminResponse get_healthz(AdminContext&) { return json_response({{"alive", true}
 AdminResponse get_readyz(AdminContext& context) {
   const auto reasons = reasons_not_ready(context.source);
   const bool ready = reasons.empty();
-  return json_response({{"ready", ready}, {"reasons", reasons}}, ready ? 200 : 503);
+  Json json = {{"ready", ready}, {"reasons", reasons}};
+  if (context.source.restored()) json["note"] = "restored from the snapshot";
+  return json_response(json, ready ? 200 : 503);
 }
 
 // --- metrics -------------------------------------------------------------------------------------
@@ -329,6 +331,11 @@ AdminResponse put_log_level(AdminContext& context) {
   return log_level_response();
 }
 
+// The server sends what comes after the head.
+AdminResponse get_events(AdminContext&) {
+  return {200, "text/event-stream", "retry: 2000\n\n", {{"Cache-Control", "no-store"}}, true};
+}
+
 AdminResponse get_index(AdminContext&) {
   std::string page =
       "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
@@ -367,6 +374,7 @@ constexpr auto kCalls = std::to_array<AdminCall>({
     {"GET", "/v1/config", "state of each document, and what changed when", get_config},
     {"GET", "/v1/explain", "which route takes ?method=GET&url=http://host/path, and why",
      get_explain},
+    {"GET", "/v1/events", "changes as they happen, as server-sent events", get_events},
     {"POST", "/v1/drain", "finish what runs, take nothing new, then end", post_drain},
     {"GET", "/v1/log-level", "level of the gateway's own log", get_log_level},
     {"PUT", "/v1/log-level", "change it: {\"level\": \"debug\"}", put_log_level},

@@ -1,5 +1,7 @@
 #include "app/admin_server.h"
 
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "http/h1_write.h"
@@ -16,10 +18,54 @@ H1ServerOptions options() {
   return made;
 }
 
-// One call: gathers the request, answers, and is gone.
+// What follows the head of GET /v1/events: events as they come, and a sign of life between them.
+class EventStream final : public EventHub::Listener {
+ public:
+  // `too_slow` is called when more waits than may; it may destroy this.
+  EventStream(Loop& loop, ServerStream& stream, EventHub& hub, std::function<void()> too_slow)
+      : loop_(loop), stream_(stream), hub_(hub), too_slow_(std::move(too_slow)) {
+    heartbeat_.bind<&EventStream::on_heartbeat>(this);
+    rest();
+  }
+  ~EventStream() { hub_.leave(*this); }
+  EventStream(const EventStream&) = delete;
+  EventStream& operator=(const EventStream&) = delete;
+
+  void on_event(std::string_view text) override {
+    if (waiting_.size() + text.size() > AdminServer::kMaxEventBytes) return too_slow_();
+    waiting_ += text;
+    if (room_) flush();
+  }
+  void on_drain() {
+    room_ = true;
+    if (!waiting_.empty()) flush();
+  }
+
+ private:
+  void flush() {
+    room_ = stream_.send_body(waiting_, false);
+    waiting_.clear();
+  }
+  void rest() { loop_.arm(heartbeat_, static_cast<uint64_t>(AdminServer::kHeartbeat.count())); }
+  void on_heartbeat() {
+    rest();
+    if (room_) on_event(": still here\n\n");
+  }
+
+  Loop& loop_;
+  ServerStream& stream_;
+  EventHub& hub_;
+  const std::function<void()> too_slow_;
+  Timer heartbeat_;
+  std::string waiting_;
+  bool room_ = true;
+};
+
+// One call: gathers the request, answers, and is gone, unless it goes on with events.
 class AdminCall final : public StreamUser {
  public:
-  AdminCall(ServerStream& stream, AdminApi& api) : stream_(stream), api_(api) {}
+  AdminCall(Loop& loop, ServerStream& stream, AdminApi& api, EventHub& events)
+      : loop_(loop), stream_(stream), api_(api), events_(events) {}
 
   void on_head(Head& head, bool end) override {
     head_ = &head;
@@ -34,9 +80,11 @@ class AdminCall final : public StreamUser {
     if (end) answer();
   }
   void on_trailers(Fields&) override { answer(); }
-  void on_drain() override {}
+  void on_drain() override {
+    if (event_stream_) event_stream_->on_drain();
+  }
   void on_reset(const Error& error) override {
-    if (error.failure == Failure::kClientAbort) {
+    if (event_stream_ || error.failure == Failure::kClientAbort) {
       finish();
     } else {
       send(refusal(error));
@@ -57,7 +105,26 @@ class AdminCall final : public StreamUser {
     request.host = target->authority.empty() ? head_->authority : target->authority;
     request.fields = &head_->fields;
     request.body = body_;
-    send(api_.handle(request));
+    const AdminResponse response = api_.handle(request);
+    const bool head_only = head_->method_name == "HEAD";
+    if (response.is_stream && !head_only) {
+      send_events(response);
+    } else {
+      send(response);
+    }
+  }
+
+  void send_events(const AdminResponse& response) {
+    if (events_.listeners() >= EventHub::kMaxListeners) {
+      return send(refusal({Failure::kOverloaded, false, "enough listeners"}));
+    }
+    Head head = head_of(response);
+    head.body = BodyKind::kUnknown;
+    stream_.close_after();
+    stream_.send_head(head, false);
+    event_stream_.emplace(loop_, stream_, events_, [this] { finish(); });
+    events_.join(*event_stream_);
+    event_stream_->on_event(response.body);
   }
 
   static AdminResponse refusal(const Error& error) {
@@ -72,35 +139,44 @@ class AdminCall final : public StreamUser {
   }
 
   void send(const AdminResponse& response) {
-    Head head;
-    head.status = response.status;
-    head.reason = h1::reason_phrase(response.status);
+    Head head = head_of(response);
     head.body = BodyKind::kLength;
     head.length = response.body.size();
-    head.fields.add(stream_.arena(), "Content-Type", response.content_type);
-    for (const auto& [name, value] : response.headers) {
-      head.fields.add(stream_.arena(), name, value);
-    }
     stream_.send_head(head, response.body.empty());
     if (!response.body.empty()) stream_.send_body(response.body, true);
     finish();
   }
 
+  Head head_of(const AdminResponse& response) {
+    Head head;
+    head.status = response.status;
+    head.reason = h1::reason_phrase(response.status);
+    head.fields.add(stream_.arena(), "Content-Type", response.content_type);
+    for (const auto& [name, value] : response.headers) {
+      head.fields.add(stream_.arena(), name, value);
+    }
+    return head;
+  }
+
+  // The last thing that is done, also from inside an event.
   void finish() {
     stream_.release();
     delete this;
   }
 
+  Loop& loop_;
   ServerStream& stream_;
   AdminApi& api_;
+  EventHub& events_;
+  std::optional<EventStream> event_stream_;
   Head* head_ = nullptr;
   std::string body_;
 };
 
 }  // namespace
 
-AdminServer::AdminServer(Loop& loop, AdminApi& api)
-    : loop_(loop), api_(api), server_(loop, *this, nullptr, options()) {}
+AdminServer::AdminServer(Loop& loop, AdminApi& api, EventHub& events)
+    : loop_(loop), api_(api), events_(events), server_(loop, *this, nullptr, options()) {}
 
 AdminServer::~AdminServer() {
   if (listener_ != nullptr) listener_->close();
@@ -114,7 +190,9 @@ std::string AdminServer::start(int fd) {
   return {};
 }
 
-StreamUser* AdminServer::on_stream(ServerStream& stream) { return new AdminCall(stream, api_); }
+StreamUser* AdminServer::on_stream(ServerStream& stream) {
+  return new AdminCall(loop_, stream, api_, events_);
+}
 
 void AdminServer::on_accept(TransportPtr transport) {
   if (server_.connections() >= kMaxConnections) return;

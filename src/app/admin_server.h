@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/admin_api.h"
+#include "app/event_hub.h"
 #include "http/h1_server.h"
 #include "io/listener.h"
 
@@ -14,8 +15,10 @@ class AdminServer final : public StreamHandler, public Acceptor {
  public:
   static constexpr size_t kMaxBody = 64 * 1024;
   static constexpr size_t kMaxConnections = 256;
+  static constexpr Millis kHeartbeat{15'000};
+  static constexpr size_t kMaxEventBytes = 256 * 1024;  // that wait for one listener
 
-  AdminServer(Loop& loop, AdminApi& api);
+  AdminServer(Loop& loop, AdminApi& api, EventHub& events);
   ~AdminServer();  // closes what is open; let the loop turn once more
 
   // Takes the bound socket.
@@ -29,6 +32,7 @@ class AdminServer final : public StreamHandler, public Acceptor {
  private:
   Loop& loop_;
   AdminApi& api_;
+  EventHub& events_;
   H1ServerContext server_;
   Listener* listener_ = nullptr;
 };

@@ -92,7 +92,7 @@ Gateway::Gateway(Bootstrap bootstrap, std::string config_file)
       config_file_(std::move(config_file)),
       started_ns_(uv_hrtime()) {
   life_timer_.bind<&Gateway::close_listeners>(this);
-  ejection_timer_.bind<&Gateway::return_expired_ejections>(this);
+  ejection_timer_.bind<&Gateway::sweep_ejections>(this);
 }
 
 Gateway::~Gateway() {
@@ -129,7 +129,7 @@ std::optional<std::string> Gateway::start(bool verbose) {
   if (auto failed = start_admin()) return failed;
   if (auto failed = start_workers()) return failed;
   watch_signals();
-  control_->start();
+  control_->start(addresses_);
   loop_.arm(ejection_timer_, kEjectionSweepMs);
   log::info("lictor {} started with {} workers", version(), workers_.size());
   return std::nullopt;
@@ -147,6 +147,7 @@ std::optional<std::string> Gateway::start_workers() {
       sockets[worker].push_back({*fd, static_cast<uint16_t>(i), address.port()});
     }
     log::info("listener {} on {}", config.name, address.to_string());
+    if (i == 0) addresses_.listener = address;
   }
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
     if (auto failed = workers_[worker]->start(std::move(sockets[worker])); !failed.empty()) {
@@ -164,12 +165,12 @@ std::optional<std::string> Gateway::start_admin() {
     options.token = std::move(*token);
   }
   admin_api_ = std::make_unique<AdminApi>(*this, std::move(options));
-  admin_server_ = std::make_unique<AdminServer>(loop_, *admin_api_);
+  admin_server_ = std::make_unique<AdminServer>(loop_, *admin_api_, events_);
   const auto fd = bind_socket(bootstrap_.admin.address, true);
   if (!fd) return "admin: " + fd.error();
-  const std::string address = socket_name(*fd).to_string();
+  addresses_.admin = socket_name(*fd);
   if (auto failed = admin_server_->start(*fd); !failed.empty()) return "admin: " + failed;
-  log::info("admin on {}", address);
+  log::info("admin on {}", addresses_.admin.to_string());
   return std::nullopt;
 }
 
@@ -201,15 +202,29 @@ int Gateway::run() {
 
 void Gateway::on_snapshot(SnapshotPtr snapshot) {
   for (const auto& worker : workers_) worker->set_snapshot(snapshot);
+  events_.keep_only(*snapshot);
+  const auto history = control_->history();
+  events_.on_snapshot(*snapshot, history.empty() ? ConfigChange{} : history.back());
+  flush_events();
 }
 
 void Gateway::on_instances(const std::string& service, InstanceListPtr instances) {
   for (const auto& worker : workers_) worker->set_instances(service, instances);
+  events_.on_instances(service, std::move(instances));
+  flush_events();
 }
 
-void Gateway::on_ready_change() {}
+// The control plane's callbacks are no turns of the loop, at whose end bytes go out.
+void Gateway::flush_events() {
+  if (events_.listeners() != 0) loop_.post([] {});
+}
 
-void Gateway::return_expired_ejections() {
+void Gateway::on_ready_change() {
+  events_.on_state("ready");
+  flush_events();
+}
+
+void Gateway::sweep_ejections() {
   if (const auto current = control_->snapshot()) {
     for (const auto& upstream : current->upstreams) {
       if (const auto list = control_->instances(upstream->service)) {
@@ -217,6 +232,7 @@ void Gateway::return_expired_ejections() {
       }
     }
   }
+  events_.look_for_ejections();
   loop_.arm(ejection_timer_, kEjectionSweepMs);
 }
 
@@ -284,6 +300,7 @@ void Gateway::reload() {
 void Gateway::drain() {
   if (life_ != Life::kRunning) return;
   life_ = Life::kLeading;
+  events_.on_state("draining");
   log::info("draining: not ready from now on, listeners close in {}",
             format_duration(bootstrap_.drain.lead));
   loop_.arm(life_timer_, static_cast<uint64_t>(bootstrap_.drain.lead.count()));
@@ -301,13 +318,22 @@ void Gateway::close_listeners() {
   if (bootstrap_.drain.timeout.count() > 0) {
     loop_.arm(life_timer_, static_cast<uint64_t>(bootstrap_.drain.timeout.count()));
   }
+  control_->leave([this] {
+    registered_ = false;
+    end_drained();
+  });
   for (const auto& worker : workers_) {
     worker->drain([this] { loop_.post([this] { on_worker_drained(); }); });
   }
 }
 
 void Gateway::on_worker_drained() {
-  if (--undrained_ == 0) end();
+  --undrained_;
+  end_drained();
+}
+
+void Gateway::end_drained() {
+  if (undrained_ == 0 && !registered_ && life_ == Life::kDraining) end();
 }
 
 void Gateway::end() {

@@ -11,6 +11,7 @@
 
 #include "app/admin_api.h"
 #include "app/admin_server.h"
+#include "app/event_hub.h"
 #include "app/worker.h"
 #include "control/control.h"
 #include "io/loop.h"
@@ -45,6 +46,7 @@ class Gateway final : public Control::User, public AdminSource {
   uint64_t access_log_dropped() const override { return access_log_->dropped(); }
   std::vector<std::string> not_ready_reasons() const override;
   std::string source() const override { return std::string(control_->source()); }
+  bool restored() const override { return control_->restored(); }
   bool has_consul() const override { return control_->has_consul(); }
   ConsulStatus consul() const override { return control_->consul_status(); }
   SnapshotPtr snapshot() const override { return control_->snapshot(); }
@@ -67,8 +69,10 @@ class Gateway final : public Control::User, public AdminSource {
   void reload();
   void close_listeners();
   void on_worker_drained();
+  void end_drained();
   void end();
-  void return_expired_ejections();
+  void sweep_ejections();
+  void flush_events();
 
   Bootstrap bootstrap_;
   const std::string config_file_;
@@ -78,13 +82,16 @@ class Gateway final : public Control::User, public AdminSource {
   std::unique_ptr<WorkerShared> shared_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
+  EventHub events_;
   std::unique_ptr<AdminApi> admin_api_;
   std::unique_ptr<AdminServer> admin_server_;
   std::vector<std::unique_ptr<uv_signal_t>> signals_;
   Timer life_timer_;      // the drain's lead, then its timeout
   Timer ejection_timer_;  // ejections end on time also where no traffic looks
   Life life_ = Life::kRunning;
-  size_t undrained_ = 0;
+  size_t undrained_ = 0;    // workers
+  bool registered_ = true;  // in Consul's catalog, perhaps
+  GatewayAddresses addresses_;
   uint64_t started_ns_ = 0;
 };
 

@@ -81,7 +81,9 @@ std::unique_ptr<Fetch> Consul::ask(const ConsulQuery& query,
                                    std::function<void(ConsulAnswer)> done) {
   ++queries_;
   HttpRequest request;
+  request.method = query.method;
   request.url = url_of(query);
+  request.body = query.body;
   if (const auto& secret = token(); !secret.empty()) {
     request.headers.push_back("X-Consul-Token: " + secret);
   }

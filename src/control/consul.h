@@ -26,6 +26,8 @@ struct ConsulQuery {
   uint64_t index = 0;       // 0 = answer at once
   Millis wait{0};           // with an index: how long the agent may keep the query
   bool consistent = false;  // whatever is configured: a read that the leader confirms
+  std::string method = "GET";
+  std::string body;
 };
 
 struct ConsulAnswer {

@@ -1,6 +1,9 @@
 #include "control/control.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -13,6 +16,9 @@
 #include "control/kv_source.h"
 #include "control/parts.h"
 #include "control/publisher.h"
+#include "control/registration.h"
+#include "control/state_saver.h"
+#include "control/uv_background.h"
 #include "control/uv_lookup.h"
 #include "control/uv_scheduler.h"
 #include "control/uv_watch_folder.h"
@@ -27,6 +33,7 @@ std::unique_ptr<ControlParts> real_parts(uv_loop_t* loop, const Bootstrap& boots
   parts->scheduler = std::make_unique<UvScheduler>(loop);
   parts->lookup = uv_lookup(loop);
   parts->watch_folder = uv_watch_folder(loop);
+  parts->background = uv_background(loop);
   if (bootstrap.consul) {
     const ConsulConfig& consul = *bootstrap.consul;
     HttpClientOptions options;
@@ -41,6 +48,17 @@ std::unique_ptr<ControlParts> real_parts(uv_loop_t* loop, const Bootstrap& boots
     parts->fetcher = std::make_unique<HttpClient>(loop, std::move(options));
   }
   return parts;
+}
+
+// Where the snapshot file is; empty = nowhere.
+std::string snapshot_path(const SnapshotFileConfig& config) {
+  if (config.path.empty() || can_write_state_file(config.path)) return config.path;
+  if (!config.asked) {
+    log::info("snapshot: none: the folder of {} is not there, or not writable", config.path);
+    return {};
+  }
+  log::warn("snapshot: {} can't be written: its folder is not there, or not writable", config.path);
+  return config.path;
 }
 
 }  // namespace
@@ -58,6 +76,14 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   void on_instances(const std::string& service, InstanceListPtr instances) override;
   void on_answered() override;
   void check_ready();
+  void start(const GatewayAddresses& addresses);
+  void start_registration(const GatewayAddresses& addresses);
+  void leave(std::function<void()> done);
+  void load();
+  void restore();
+  StateToSave state_to_save() const;
+  void changed();
+  bool restored() const;
   void stop();
   ConsulStatus status() const;
 
@@ -68,9 +94,18 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<Source> source;
   std::string_view source_name;
+  std::optional<RegisterConfig> register_config;
+  std::unique_ptr<Registration> registration;  // null when there is none
+  std::unique_ptr<Timer> leave_timer;
   std::unique_ptr<Timer> ready_timer;
+  std::string snapshot_file;          // empty = none
+  std::unique_ptr<StateSaver> saver;  // null without
+  std::unique_ptr<SavedState> saved;  // read, and not in force yet
+  std::unique_ptr<Timer> restore_timer;
+  Millis saved_age{0};                      // of what was restored, at the start
   std::optional<ConsulStatus> last_status;  // once stopped
   bool read = false;                        // the documents
+  bool from_file = false;                   // documents were restored
   bool ready = false;
   bool stopped = false;
 };
@@ -86,6 +121,7 @@ Control::Impl::Impl(std::unique_ptr<ControlParts> given, const Bootstrap& bootst
   const auto sink = [this](DocumentSet documents) {
     read = true;
     publisher->set(std::move(documents));
+    changed();
   };
   if (!bootstrap.source.directory.empty()) {
     source = std::make_unique<DirectorySource>(scheduler, parts->watch_folder,
@@ -99,12 +135,98 @@ Control::Impl::Impl(std::unique_ptr<ControlParts> given, const Bootstrap& bootst
   publisher = std::make_unique<Publisher>(scheduler, source->prefix(), *this);
   // Told from the loop, so that nobody is called from inside a watch.
   ready_timer = scheduler.timer([this] { check_ready(); });
+  restore_timer = scheduler.timer([this] { restore(); });
+  register_config = bootstrap.registration;
+  snapshot_file = snapshot_path(bootstrap.snapshot_file);
+  if (!snapshot_file.empty()) {
+    saver = std::make_unique<StateSaver>(scheduler, parts->background, snapshot_file,
+                                         [this] { return state_to_save(); });
+  }
+}
+
+void Control::Impl::start(const GatewayAddresses& addresses) {
+  log::info("source: {}", source->describe());
+  if (saver) load();
+  source->start();
+  if (agent && register_config) start_registration(addresses);
+}
+
+void Control::Impl::start_registration(const GatewayAddresses& addresses) {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  auto entry = make_registration(*register_config, agent->consul.config(), addresses, host.data());
+  if (!entry) {
+    log::warn("register: not in Consul's catalog: {}", entry.error());
+    return;
+  }
+  registration =
+      std::make_unique<Registration>(*agent, std::move(*entry), [this] { return ready; });
+  registration->start();
+}
+
+void Control::Impl::leave(std::function<void()> done) {
+  if (registration && !stopped) {
+    registration->leave(std::move(done));
+  } else {
+    leave_timer = parts->scheduler->timer(std::move(done));
+    leave_timer->start(Millis(0));
+  }
+}
+
+void Control::Impl::load() {
+  auto found = read_state_file(snapshot_file);
+  if (!found) {
+    log::warn("snapshot: {} is ignored: {}", snapshot_file, found.error());
+    return;
+  }
+  saved = std::move(*found);
+  if (!saved) return;
+  if (saved->source != source->describe()) {
+    log::warn("snapshot: {} is ignored: it is of {}", snapshot_file, saved->source);
+    saved.reset();
+    return;
+  }
+  saved_age = std::max(Millis(0), Millis(parts->scheduler->wall_ms() - saved->time_ms));
+  log::info("snapshot: {} documents and {} services restored from {}, {} old",
+            saved->documents.size(), saved->services.size(), snapshot_file,
+            format_duration(saved_age));
+  std::vector<Document> documents;
+  for (const auto& one : saved->documents) {
+    if (one.text) documents.push_back({one.key, *one.text, one.modify_index});
+  }
+  source->restore(documents);
+  discovery->restore(std::move(saved->services));
+  restore_timer->start(Millis(0));
+}
+
+void Control::Impl::restore() {
+  const auto state = std::move(saved);
+  if (publisher->snapshot()) return;  // the source was faster
+  from_file = true;
+  publisher->restore(state->documents);
+}
+
+StateToSave Control::Impl::state_to_save() const {
+  return {source->describe(), parts->scheduler->wall_ms(),
+          std::make_shared<const std::vector<DocumentVersions>>(publisher->versions()),
+          discovery->found_services()};
+}
+
+void Control::Impl::changed() {
+  if (saver) saver->touch();
+}
+
+bool Control::Impl::restored() const {
+  const auto snapshot = publisher->snapshot();
+  return snapshot && ((from_file && !read) || discovery->any_restored(*snapshot));
 }
 
 void Control::Impl::publish(SnapshotPtr snapshot) {
   discovery->adopt(*snapshot);
   user.on_snapshot(snapshot);
   discovery->keep_only(*snapshot);
+  if (read) discovery->forget_restored();
+  changed();
   check_ready();
 }
 
@@ -113,6 +235,7 @@ void Control::Impl::on_instances(const std::string& service, InstanceListPtr ins
                                     [](const Instance& i) { return i.usable; });
   log::debug("service {}: {} instances, {} usable", service, instances->instances.size(), usable);
   user.on_instances(service, std::move(instances));
+  changed();
 }
 
 void Control::Impl::on_answered() {
@@ -124,18 +247,23 @@ void Control::Impl::check_ready() {
   const auto snapshot = publisher->snapshot();
   if (ready || stopped || !snapshot || !discovery->unanswered(*snapshot).empty()) return;
   ready = true;
-  log::info("ready: {} routes, {} services", snapshot->routes.size(), snapshot->upstreams.size());
+  log::info("ready: {} routes, {} services{}", snapshot->routes.size(), snapshot->upstreams.size(),
+            restored() ? ", restored from the snapshot" : "");
   user.on_ready_change();
 }
 
 void Control::Impl::stop() {
   if (std::exchange(stopped, true)) return;
   last_status = status();
+  if (saver) saver->finish();
   ready_timer.reset();
+  restore_timer.reset();
   publisher->stop();
   discovery->stop();
   // No query is left after these; then the connections may go.
   source.reset();
+  registration.reset();
+  leave_timer.reset();
   parts->fetcher.reset();
 }
 
@@ -146,7 +274,8 @@ ConsulStatus Control::Impl::status() const {
   out.address = agent->consul.config().address;
   out.connected = agent->monitor.connected();
   out.known_leader = agent->monitor.known_leader();
-  out.staleness_s = static_cast<double>(agent->monitor.staleness().count()) / 1000;
+  const Millis older = agent->monitor.ever_connected() ? Millis(0) : saved_age;
+  out.staleness_s = static_cast<double>((agent->monitor.staleness() + older).count()) / 1000;
   out.queries = agent->consul.queries();
   out.connections = agent->consul.connections();
   out.errors_total = agent->monitor.errors_total();
@@ -161,10 +290,8 @@ Control::Control(std::unique_ptr<ControlParts> parts, const Bootstrap& bootstrap
     : impl_(std::make_unique<Impl>(std::move(parts), bootstrap, user)) {}
 Control::~Control() = default;
 
-void Control::start() {
-  log::info("source: {}", impl_->source->describe());
-  impl_->source->start();
-}
+void Control::start(const GatewayAddresses& addresses) { impl_->start(addresses); }
+void Control::leave(std::function<void()> done) { impl_->leave(std::move(done)); }
 
 void Control::stop() { impl_->stop(); }
 
@@ -192,7 +319,11 @@ std::vector<std::string> Control::not_ready_reasons() const {
   return reasons;
 }
 
-std::string_view Control::source() const { return impl_->source_name; }
+std::string_view Control::source() const {
+  return impl_->from_file && !impl_->read ? "snapshot" : impl_->source_name;
+}
+
+bool Control::restored() const { return impl_->restored(); }
 
 bool Control::has_consul() const { return impl_->agent != nullptr; }
 ConsulStatus Control::consul_status() const { return impl_->status(); }

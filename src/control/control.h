@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/addresses.h"
 #include "model/bootstrap.h"
 #include "model/compiler.h"
 #include "model/snapshot.h"
@@ -71,7 +73,11 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  void start();
+  // With the addresses to be registered in Consul's catalog, if it is to be.
+  void start(const GatewayAddresses& addresses = {});
+  // Takes the gateway out of Consul's catalog; `done` is called from the loop, in about a second at
+  // most.
+  void leave(std::function<void()> done);
   // Ends every query and timer; no event follows. What is known stays to be read. Idempotent; not
   // from inside an event.
   void stop();
@@ -80,7 +86,10 @@ class Control {
   bool ready() const;
   std::vector<std::string> not_ready_reasons() const;
 
-  std::string_view source() const;  // "consul" or "directory"
+  // "consul" or "directory"; "snapshot" while the documents are those of the snapshot file.
+  std::string_view source() const;
+  // Documents, or instances of some service, are still those of the snapshot file.
+  bool restored() const;
   bool has_consul() const;
   ConsulStatus consul_status() const;  // all zero without a Consul
 

@@ -10,19 +10,10 @@ namespace {
 
 constexpr Millis kForgiveStep{1'000};
 
-std::vector<Instance> static_instances(const std::vector<Endpoint>& endpoints) {
-  std::vector<Instance> instances;
-  for (const auto& endpoint : endpoints) {
-    Instance instance;
-    instance.id = endpoint.address;
-    instance.weight = endpoint.weight;
-    const auto parts = split_host_port(endpoint.address);
-    const bool good = parts && set_address(instance, parts->host, parts->port);
-    if (!good) instance.address = endpoint.address;
-    instance.usable = good && instance.weight != 0;
-    instances.push_back(std::move(instance));
-  }
-  return instances;
+// The host of an endpoint that is a name; empty when it is an address.
+std::string name_of(const Endpoint& endpoint) {
+  const auto parts = split_host_port(endpoint.address);
+  return parts && !IpAddress::parse(parts->host) ? std::string(parts->host) : std::string();
 }
 
 bool same(const Instance& a, const Instance& b) {
@@ -30,6 +21,18 @@ bool same(const Instance& a, const Instance& b) {
          a.usable == b.usable && a.node == b.node && a.datacenter == b.datacenter &&
          a.tags == b.tags && a.meta == b.meta &&
          a.socket_address.to_string() == b.socket_address.to_string();
+}
+
+void forgive_unproven(const std::map<std::string, Instance>& forgiven,
+                      std::vector<Instance>& instances) {
+  if (forgiven.empty()) return;
+  for (auto& instance : instances) {
+    const auto at = forgiven.find(instance.identity());
+    if (at == forgiven.end()) continue;
+    instance.health = at->second.health;
+    instance.weight = at->second.weight;
+    instance.usable = at->second.usable;
+  }
 }
 
 size_t usable_count(const std::vector<Instance>& instances) {
@@ -67,8 +70,18 @@ Discovery::Service& Discovery::service_of(const Upstream& upstream) {
   if (!service) {
     service = std::make_unique<Service>();
     service->name = upstream.service;
+    service->catalog_name = upstream.name;
+    service->datacenter = upstream.datacenter;
+    if (auto saved = restored_.extract(upstream.service)) {
+      service->found = std::move(saved.mapped());
+      service->restored = true;
+    }
   }
   return *service;
+}
+
+void Discovery::restore(std::map<std::string, std::vector<Instance>> services) {
+  if (agent_ != nullptr) restored_ = std::move(services);
 }
 
 void Discovery::prepare(const Snapshot& snapshot) {
@@ -76,6 +89,12 @@ void Discovery::prepare(const Snapshot& snapshot) {
   for (const auto& upstream : snapshot.upstreams) {
     Service& service = service_of(*upstream);
     if (!service.list) service.floor = upstream->policy.health;
+    for (const auto& endpoint : upstream->policy.endpoints) {
+      const std::string name = name_of(endpoint);
+      if (name.empty()) continue;
+      service.names.insert(name);
+      (void)resolver_.find_all(name);
+    }
     if (!upstream->policy.endpoints.empty() || service.watch || agent_ == nullptr) continue;
     watch(service);
     fresh.push_back(service.watch.get());
@@ -87,7 +106,8 @@ void Discovery::watch(Service& service) {
   Watch::Options options;
   options.name = "service " + service.name;
   options.query.endpoint = "health";
-  options.query.path = "/v1/health/service/" + escape_url(service.name);
+  options.query.path = "/v1/health/service/" + escape_url(service.catalog_name);
+  options.query.datacenter = service.datacenter;
   service.watch =
       std::make_unique<Watch>(*agent_, std::move(options),
                               [this, &service](const ConsulAnswer& answer, Watch::Trust trust) {
@@ -105,13 +125,13 @@ void Discovery::adopt(const Snapshot& snapshot) {
       service.found.clear();
       service.forgiven.clear();
       service.forgivable.clear();
-      service.answered = false;
+      service.answered = service.restored = false;
     } else if (agent_ == nullptr && !service.answered) {
       log::warn("service {} has no endpoints, and there is no Consul to find any", service.name);
       service.answered = true;
     }
     // What was not read yet has no list; it keeps the one of endpoints it had, if any.
-    if (!service.endpoints.empty() || service.answered) rebuild(service);
+    if (!service.endpoints.empty() || service.known()) rebuild(service);
   }
 }
 
@@ -137,9 +157,34 @@ void Discovery::stop() {
 std::vector<std::string> Discovery::unanswered(const Snapshot& snapshot) const {
   std::vector<std::string> out;
   for (const auto& upstream : snapshot.upstreams) {
-    if (!upstream->policy.endpoints.empty() || agent_ == nullptr) continue;
+    const auto& endpoints = upstream->policy.endpoints;
+    if (std::any_of(endpoints.begin(), endpoints.end(), [this](const Endpoint& endpoint) {
+          const std::string name = name_of(endpoint);
+          return !name.empty() && !resolver_.looked_up(name);
+        })) {
+      out.push_back(upstream->service);
+    }
+    if (!endpoints.empty() || agent_ == nullptr) continue;
     const auto at = services_.find(upstream->service);
-    if (at == services_.end() || !at->second->answered) out.push_back(upstream->service);
+    if (at == services_.end() || !at->second->known()) out.push_back(upstream->service);
+  }
+  return out;
+}
+
+bool Discovery::any_restored(const Snapshot& snapshot) const {
+  return std::any_of(snapshot.upstreams.begin(), snapshot.upstreams.end(),
+                     [this](const auto& upstream) {
+                       const auto at = services_.find(upstream->service);
+                       return at != services_.end() && at->second->restored;
+                     });
+}
+
+std::vector<std::pair<std::string, InstanceListPtr>> Discovery::found_services() const {
+  std::vector<std::pair<std::string, InstanceListPtr>> out;
+  for (const auto& [name, service] : services_) {
+    if (service->list && service->endpoints.empty() && service->known() && agent_ != nullptr) {
+      out.emplace_back(name, service->list);
+    }
   }
   return out;
 }
@@ -167,6 +212,7 @@ Watch::Verdict Discovery::on_answer(Service& service, const ConsulAnswer& answer
   forgive(service, *parsed, trust.after_loss);
   service.found = std::move(parsed->instances);
   const bool first = !std::exchange(service.answered, true);
+  service.restored = false;
   // Until adopt() says so, the endpoints of the snapshot in force stay.
   const bool changed = service.endpoints.empty() && rebuild(service);
   if (first) user_.on_answered();
@@ -213,17 +259,19 @@ void Discovery::end_forgiveness() {
 }
 
 bool Discovery::rebuild(Service& service) {
-  auto instances = service.endpoints.empty() ? service.found : static_instances(service.endpoints);
+  std::set<std::string> names;
+  std::vector<Instance> instances;
+  if (service.endpoints.empty()) {
+    instances = service.found;
+    forgive_unproven(service.forgiven, instances);
+    resolve(service, instances, names);
+  } else {
+    instances = static_instances(service, names);
+  }
+  want_names(service, std::move(names));
   for (auto& instance : instances) {
-    const auto forgiven = service.forgiven.find(instance.identity());
-    if (service.endpoints.empty() && forgiven != service.forgiven.end()) {
-      instance.health = forgiven->second.health;
-      instance.weight = forgiven->second.weight;
-      instance.usable = forgiven->second.usable;
-    }
     instance.usable = instance.usable && healthy_enough(instance, service.floor);
   }
-  resolve(service, instances);
   auto list = make_instance_list(std::move(instances), service.list.get());
   if (service.list &&
       std::equal(list->instances.begin(), list->instances.end(), service.list->instances.begin(),
@@ -235,8 +283,37 @@ bool Discovery::rebuild(Service& service) {
   return true;
 }
 
-void Discovery::resolve(Service& service, std::vector<Instance>& instances) {
-  std::set<std::string> names;
+// A name is as many instances as it has addresses, or one that is not usable.
+std::vector<Instance> Discovery::static_instances(const Service& service,
+                                                  std::set<std::string>& names) {
+  std::vector<Instance> instances;
+  for (const auto& endpoint : service.endpoints) {
+    Instance instance;
+    instance.id = endpoint.address;
+    instance.weight = endpoint.weight;
+    const auto parts = split_host_port(endpoint.address);
+    instance.usable = parts && set_address(instance, parts->host, parts->port);
+    const std::string name = name_of(endpoint);
+    if (name.empty()) {
+      instances.push_back(std::move(instance));
+      continue;
+    }
+    names.insert(name);
+    const auto addresses = resolver_.find_all(name);
+    for (const auto& ip : addresses) {
+      Instance& one = instances.emplace_back(instance);
+      one.socket_address = SocketAddress(ip, parts->port);
+      one.id = one.socket_address.to_string();
+    }
+    instance.usable = false;
+    if (addresses.empty()) instances.push_back(std::move(instance));
+  }
+  return instances;
+}
+
+// An instance of Consul's that is a name is one instance, whatever its addresses.
+void Discovery::resolve(const Service& service, std::vector<Instance>& instances,
+                        std::set<std::string>& names) {
   for (auto& instance : instances) {
     if (!has_name(instance)) continue;
     const auto parts = *split_host_port(instance.address);
@@ -246,6 +323,9 @@ void Discovery::resolve(Service& service, std::vector<Instance>& instances) {
     if (ip) instance.socket_address = SocketAddress(*ip, parts.port);
     instance.usable = ip && healthy_enough(instance, service.floor);
   }
+}
+
+void Discovery::want_names(Service& service, std::set<std::string> names) {
   if (names == service.names) return;
   service.names = std::move(names);
   std::set<std::string> all;
@@ -255,8 +335,11 @@ void Discovery::resolve(Service& service, std::vector<Instance>& instances) {
 
 void Discovery::on_resolved(const std::string& name) {
   for (auto& [key, service] : services_) {
-    if (service->names.contains(name)) rebuild(*service);
+    if (!service->names.contains(name)) continue;
+    // What adopt() has not put in force yet is waited for, and no more.
+    if (!service->endpoints.empty() || service->known()) rebuild(*service);
   }
+  user_.on_answered();
 }
 
 }  // namespace lictor

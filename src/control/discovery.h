@@ -16,6 +16,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/agent.h"
@@ -48,18 +49,30 @@ class Discovery {
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
 
+  // Ahead of all else: instances as they were in an earlier life, by service. They are in force
+  // until the service itself has been read.
+  void restore(std::map<std::string, std::vector<Instance>> services);
+  // What restore() gave and nobody has asked for is of no use any more.
+  void forget_restored() { restored_.clear(); }
+
   void prepare(const Snapshot& snapshot);
   void adopt(const Snapshot& snapshot);
   void keep_only(const Snapshot& snapshot);
   void stop();  // ends watches and lookups; the lists stay
 
-  // Services of a snapshot that have not been read yet.
+  // Services of a snapshot that have neither been read yet nor restored.
   std::vector<std::string> unanswered(const Snapshot& snapshot) const;
+  // Whether one of them is still as it was restored.
+  bool any_restored(const Snapshot& snapshot) const;
+  // Those that come from Consul, for the next life.
+  std::vector<std::pair<std::string, InstanceListPtr>> found_services() const;
   InstanceListPtr instances(const std::string& service) const;  // null when unknown
 
  private:
   struct Service {
-    std::string name;
+    std::string name;          // its key
+    std::string catalog_name;  // in Consul
+    std::string datacenter;    // empty = the agent's
     HealthFloor floor = HealthFloor::kWarning;
     std::vector<Endpoint> endpoints;  // not empty: in force instead of `found`
     std::vector<Instance> found;      // in Consul, as parsed
@@ -69,6 +82,8 @@ class Discovery {
     std::map<std::string, Instance> forgivable;
     Millis back_at{0};
     bool answered = false;
+    bool restored = false;  // `found` is from an earlier life
+    bool known() const { return answered || restored; }
     std::set<std::string> names;  // that were to be resolved
     InstanceListPtr list;
     std::unique_ptr<Watch> watch;
@@ -79,7 +94,10 @@ class Discovery {
   void forgive(Service& service, const ServiceAnswer& answer, bool after_loss);
   void end_forgiveness();
   bool rebuild(Service& service);
-  void resolve(Service& service, std::vector<Instance>& instances);
+  std::vector<Instance> static_instances(const Service& service, std::set<std::string>& names);
+  void resolve(const Service& service, std::vector<Instance>& instances,
+               std::set<std::string>& names);
+  void want_names(Service& service, std::set<std::string> names);
   void on_resolved(const std::string& name);
 
   Scheduler& scheduler_;
@@ -88,6 +106,7 @@ class Discovery {
   Resolver resolver_;
   std::unique_ptr<Timer> forgive_timer_;
   std::map<std::string, std::unique_ptr<Service>> services_;
+  std::map<std::string, std::vector<Instance>> restored_;  // not asked for yet
 };
 
 }  // namespace lictor

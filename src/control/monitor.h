@@ -26,6 +26,7 @@ class ConsulMonitor {
   void gone(const void* watch);
 
   bool connected() const { return ever_connected_ && agent_faults_ == 0; }
+  bool ever_connected() const { return ever_connected_; }
   bool known_leader() const { return known_leader_; }
   Millis staleness() const;
   const std::string& last_error() const { return last_error_; }

@@ -1,9 +1,11 @@
-// What the control plane takes from outside: time, HTTP, names, folders. The running gateway's come
+// What the control plane takes from outside: time, HTTP, names, folders, and a
+// thread for what blocks. The running gateway's come
 // from libuv and libcurl; tests bring their own.
 #pragma once
 
 #include <memory>
 
+#include "control/background.h"
 #include "control/directory_source.h"
 #include "control/fetcher.h"
 #include "control/resolver.h"
@@ -16,6 +18,7 @@ struct ControlParts {
   std::unique_ptr<Fetcher> fetcher;  // null without a Consul
   Resolver::Lookup lookup;
   DirectorySource::WatchFolder watch_folder;
+  Background background;
 };
 
 }  // namespace lictor

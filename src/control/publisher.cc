@@ -31,6 +31,16 @@ void Publisher::compile() {
   first_change_.reset();
   auto outcome = compiler_.compile(set_.documents);
   add_unreadable(outcome.documents, outcome.newly_bad);
+  stage(std::move(outcome));
+  advance();
+}
+
+void Publisher::restore(const std::vector<DocumentVersions>& versions) {
+  stage(compiler_.restore(versions));
+  publish();
+}
+
+void Publisher::stage(Compiler::Outcome outcome) {
   log_bad(outcome.documents, outcome.newly_bad);
   for (auto& key : outcome.changed) {
     if (std::find(changed_.begin(), changed_.end(), key) == changed_.end()) {
@@ -42,7 +52,6 @@ void Publisher::compile() {
   // Held: the user may call back.
   const SnapshotPtr snapshot = staged_->snapshot;
   user_.prepare(*snapshot);
-  advance();
 }
 
 void Publisher::add_unreadable(std::vector<DocumentStatus>& statuses,

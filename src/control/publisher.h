@@ -43,6 +43,9 @@ class Publisher {
   Publisher(Scheduler& scheduler, std::string prefix, User& user);
 
   void set(DocumentSet documents);
+  // Ahead of the first set(): puts what was saved in force at once.
+  void restore(const std::vector<DocumentVersions>& versions);
+  std::vector<DocumentVersions> versions() const { return compiler_.versions(); }
   // Something that warm() depends on has changed. Publishes later, never inside this.
   void poke();
   void stop();
@@ -57,6 +60,7 @@ class Publisher {
     std::vector<DocumentStatus> documents;
   };
   void compile();
+  void stage(Compiler::Outcome outcome);
   void add_unreadable(std::vector<DocumentStatus>& statuses, std::vector<std::string>& newly_bad);
   void log_bad(const std::vector<DocumentStatus>& statuses,
                const std::vector<std::string>& newly_bad) const;

@@ -26,21 +26,28 @@ class Resolver {
   using Answer = std::function<void(std::vector<IpAddress>)>;
   using Lookup = std::function<std::shared_ptr<void>(const std::string& name, Answer answer)>;
 
-  // `changed` is called when a name has another address than before.
+  // `changed` is called when a name has other addresses than before, and after its first lookup.
   Resolver(Scheduler& scheduler, Lookup lookup, std::function<void(const std::string&)> changed);
 
   // The address known of a name; from now on it is looked up.
   std::optional<IpAddress> find(const std::string& name);
+  // As find; all of its addresses, sorted.
+  std::vector<IpAddress> find_all(const std::string& name);
+  // Whether a name that is wanted has been looked up, with or without success.
+  bool looked_up(const std::string& name) const;
   // Forgets the names that nobody wants any more.
   void keep_only(const std::set<std::string>& names);
 
  private:
   struct Entry {
-    std::optional<IpAddress> address;
+    std::optional<IpAddress> address;  // the one that is kept
+    std::vector<IpAddress> addresses;  // all, sorted
+    bool looked_up = false;
     std::shared_ptr<void> lookup;
     std::unique_ptr<Timer> timer;
     bool said_failed = false;
   };
+  Entry& want(const std::string& name);
   void look_up(const std::string& name);
   void on_answer(const std::string& name, const std::vector<IpAddress>& addresses);
 

@@ -28,6 +28,8 @@ class Source {
 
   virtual ~Source() = default;
   virtual void start() = 0;
+  // Before start(): what was known in an earlier life, until the source itself has been read.
+  virtual void restore(const std::vector<Document>&) {}
   virtual std::string_view name() const = 0;  // as in /v1/status
   // What comes before a document's key in /v1/config: "lictor/".
   virtual std::string prefix() const = 0;

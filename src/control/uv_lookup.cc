@@ -35,6 +35,7 @@ Resolver::Lookup uv_lookup(uv_loop_t* loop) {
     request->uv.data = request.get();
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_ADDRCONFIG;
     if (uv_getaddrinfo(loop, &request->uv, on_resolved, name.c_str(), nullptr, &hints) == 0) {
       (void)request.release();  // on_resolved takes it back
     }

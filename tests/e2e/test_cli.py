@@ -215,8 +215,6 @@ def test_check_names_the_place_in_a_bootstrap_file(tmp_path, bootstrap, path, wo
     [
         ({"listeners": [{"name": "https", "address": "127.0.0.1:0", "tls": {"certificates": [{"cert": "x.pem", "key": "x.key"}]}}]}, "$.listeners[0].tls"),
         ({"tracing": {"otlp_endpoint": "http://127.0.0.1:4318"}}, "$.tracing"),
-        ({"register": {"service": "lictor"}}, "$.register"),
-        ({"snapshot": "/var/lib/lictor/snapshot.json"}, "$.snapshot"),
     ],
 )
 def test_keys_of_later_versions_are_refused_not_ignored(tmp_path, bootstrap, path):

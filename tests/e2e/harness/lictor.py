@@ -25,6 +25,8 @@ DEFAULTS = {
     "listeners": [{"name": "http", "address": "127.0.0.1:0"}],
     "admin": {"address": "127.0.0.1:0"},
     "workers": 2,
+    "register": None,
+    "snapshot": None,
     "log": {"access": {"path": "off"}},
     "drain": {"lead": "1ms", "timeout": "5s"},
 }

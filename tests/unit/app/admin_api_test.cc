@@ -71,6 +71,7 @@ class FakeSource final : public AdminSource {
   uint64_t access_log_dropped() const override { return 9; }
   std::vector<std::string> not_ready_reasons() const override { return reasons_; }
   std::string source() const override { return "consul"; }
+  bool restored() const override { return restored_; }
   bool has_consul() const override { return has_consul_; }
   ConsulStatus consul() const override { return consul_; }
   SnapshotPtr snapshot() const override { return snapshot_; }
@@ -92,6 +93,7 @@ class FakeSource final : public AdminSource {
   Metrics metrics_;
   GatewayState state_ = GatewayState::kReady;
   std::vector<std::string> reasons_;
+  bool restored_ = false;
   bool has_consul_ = true;
   ConsulStatus consul_;
   SnapshotPtr snapshot_;
@@ -168,6 +170,11 @@ TEST_CASE("admin: alive and ready") {
   Admin admin;
   CHECK(admin.ask("GET", "/healthz").status == 200);
   CHECK(admin.json("/readyz") == Json::parse(R"({"ready": true, "reasons": []})"));
+
+  admin.source.restored_ = true;
+  CHECK(admin.ask("GET", "/readyz").status == 200);
+  CHECK(admin.json("/readyz")["note"] == "restored from the snapshot");
+  admin.source.restored_ = false;
 
   admin.source.state_ = GatewayState::kStarting;
   admin.source.reasons_ = {"service web was not read yet"};

@@ -16,7 +16,9 @@ namespace {
 const std::string kRoute = R"({"path":"/user/*","service":"user"})";
 
 struct Bench final : Control::User {
-  Bench() {
+  Bench() : Bench("") {}
+  // With a snapshot file.
+  explicit Bench(const std::string& snapshot_file) {
     auto parts = std::make_unique<ControlParts>();
     auto time = std::make_unique<test::ManualScheduler>();
     auto http = std::make_unique<FakeFetcher>();
@@ -27,8 +29,11 @@ struct Bench final : Control::User {
     parts->lookup = [](const std::string&, const Resolver::Answer&) {
       return std::shared_ptr<void>();
     };
+    parts->background = background.background();
     Bootstrap bootstrap;
     bootstrap.consul = ConsulConfig{};
+    bootstrap.registration.reset();
+    bootstrap.snapshot_file = {snapshot_file, true};
     control = std::make_unique<Control>(std::move(parts), bootstrap, *this);
   }
   void on_snapshot(SnapshotPtr snapshot) override {
@@ -40,6 +45,7 @@ struct Bench final : Control::User {
   void on_ready_change() override { events.emplace_back("ready"); }
   void settle() { scheduler->advance(Millis(300)); }
 
+  test::FakeBackground background;
   test::ManualScheduler* scheduler = nullptr;
   FakeFetcher* fetcher = nullptr;
   std::vector<std::string> events;
@@ -188,4 +194,142 @@ TEST_CASE("stopped, no event follows and everything can still be read") {
   CHECK(b.control->snapshot()->routes.size() == 1);
   CHECK(b.control->instances("user")->instances.size() == 1);
   CHECK(b.control->consul_status().queries >= 2);
+}
+
+namespace {
+
+const std::string kOther = R"({"path":"/other/*","service":"other"})";
+
+// Lives once with Consul, so that there is a file: two routes, "user" with two instances, "other"
+// with one, and one document that is stale.
+void live_once(const std::string& file) {
+  Bench b(file);
+  b.control->start();
+  b.fetcher->answer(9, list({kv("lictor/routes/other", kOther), kv("lictor/routes/user", kRoute)}));
+  b.settle();
+  b.fetcher->answer(5, list({entry("w1"), entry("w2", "warning")}), "/user");
+  b.fetcher->answer(5, list({entry("x1")}), "/other");
+  b.settle();
+  b.fetcher->answer(10, list({kv("lictor/routes/other", "{"), kv("lictor/routes/user", kRoute)}),
+                    "/kv/");
+  b.settle();
+  b.control->stop();
+}
+
+}  // namespace
+
+TEST_CASE("restored: with Consul away, everything is in force at once") {
+  const test::TempFolder folder;
+  live_once(folder / "s");
+  Bench b(folder / "s");
+  CHECK_FALSE(b.control->restored());
+  b.control->start();
+  CHECK(b.events.empty());
+  b.scheduler->advance(Millis(0));
+  CHECK(b.events == Events{"other 1", "user 2", "snapshot 2", "ready"});
+  CHECK(b.control->source() == "snapshot");
+  CHECK(b.control->restored());
+  CHECK(b.control->ready());
+  CHECK(b.control->documents()[0].state == DocumentState::kStale);
+  CHECK(b.control->instances("user")->instances[1].weight == 1);
+  // Consul stays away: nothing changes, and its age shows.
+  b.events.clear();
+  b.scheduler->wall_offset += 1;
+  for (int i = 0; i < 20; ++i) {
+    for (const auto* part : {"/kv/", "/user", "/other"}) {
+      if (!b.fetcher->url(part).empty()) b.fetcher->fail("refused", part);
+    }
+    b.scheduler->advance(Millis(1'300));
+  }
+  CHECK(b.events.empty());
+  CHECK(b.control->consul_status().staleness_s >= 25);
+}
+
+TEST_CASE("restored: live answers replace it piece by piece") {
+  const test::TempFolder folder;
+  live_once(folder / "s");
+  Bench b(folder / "s");
+  b.control->start();
+  b.scheduler->advance(Millis(0));
+  b.events.clear();
+  b.fetcher->answer(20, list({entry("w3")}), "/user");
+  CHECK(b.events == Events{"user 1"});
+  CHECK(b.control->source() == "snapshot");
+  b.fetcher->answer(21, list({kv("lictor/routes/user", kRoute)}), "/kv/");
+  b.settle();
+  CHECK(b.control->source() == "consul");
+  CHECK_FALSE(b.control->restored());
+  CHECK(b.events == Events{"user 1", "snapshot 1"});
+  CHECK(b.control->instances("other") == nullptr);
+}
+
+TEST_CASE("restored: the same documents again are no other revision") {
+  const test::TempFolder folder;
+  live_once(folder / "s");
+  Bench b(folder / "s");
+  b.control->start();
+  b.scheduler->advance(Millis(0));
+  b.events.clear();
+  b.fetcher->answer(21, list({kv("lictor/routes/other", "{"), kv("lictor/routes/user", kRoute)}),
+                    "/kv/");
+  b.settle();
+  CHECK(b.events.empty());
+  CHECK(b.control->source() == "consul");
+  CHECK(b.control->restored());  // the services have not answered
+}
+
+TEST_CASE("restored: an agent without a leader takes nothing away") {
+  const test::TempFolder folder;
+  live_once(folder / "s");
+  Bench b(folder / "s");
+  b.control->start();
+  b.scheduler->advance(Millis(0));
+  b.events.clear();
+  b.fetcher->answer(FakeFetcher::ok(2, list({entry("w1")}), 200, false), "/user");
+  b.fetcher->answer(FakeFetcher::ok(2, "", 404, false), "/kv/");
+  b.settle();
+  CHECK(b.events.empty());
+}
+
+TEST_CASE("restored: a service that was not saved is waited for") {
+  const test::TempFolder folder;
+  {
+    Bench b(folder / "s");
+    b.control->start();
+    b.fetcher->answer(9, list({kv("lictor/routes/user", kRoute)}));
+    b.scheduler->advance(Millis(600));
+    b.control->stop();
+  }
+  Bench b(folder / "s");
+  b.control->start();
+  b.scheduler->advance(Millis(0));
+  CHECK(b.events == Events{"snapshot 1"});
+  CHECK_FALSE(b.control->ready());
+}
+
+TEST_CASE("restored: not from a damaged file, nor from one of another source") {
+  const test::TempFolder folder;
+  live_once(folder / "s");
+  const std::string path = folder / "s";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  Bench damaged(path);
+  damaged.control->start();
+  damaged.scheduler->advance(Millis(0));
+  CHECK(damaged.events.empty());
+  CHECK(damaged.control->source() == "consul");
+  CHECK_FALSE(damaged.control->ready());
+}
+
+TEST_CASE("the snapshot file is written after a change, off the loop") {
+  const test::TempFolder folder;
+  Bench b(folder / "s");
+  b.control->start();
+  b.fetcher->answer(9, list({kv("lictor/routes/user", kRoute)}));
+  b.settle();
+  b.fetcher->answer(5, list({entry("w1")}), "/user");
+  b.scheduler->advance(Millis(1'000));
+  CHECK(b.background.pending() == 1);
+  CHECK_FALSE(std::filesystem::exists(folder / "s"));
+  b.background.run();
+  CHECK(std::filesystem::exists(folder / "s"));
 }

@@ -285,3 +285,64 @@ TEST_CASE("without Consul a service has its endpoints or nothing") {
   discovery.adopt(*snapshot);
   CHECK(user.sizes == std::vector<size_t>{0});
 }
+
+TEST_CASE("a service of another datacenter is asked for there, beside the one of its own") {
+  Bench b;
+  b.show({{"routes/a",
+           R"({"path":"/a","backends":[{"service":"web"},)"
+           R"({"service":"web","datacenter":"dc2"}]})",
+           1}});
+  CHECK(b.fetcher.pending() == 2);
+  CHECK(b.fetcher.url("dc=dc2").find("/v1/health/service/web?dc=dc2") != std::string::npos);
+  b.answer("web?dc=dc2", 5, list({entry("far")}));
+  b.fetcher.answer(5, list({entry("near")}), "/web");
+  CHECK(b.shown("web@dc2") == "far:passing:3");
+  CHECK(b.shown("web") == "near:passing:3");
+}
+
+namespace {
+
+std::vector<Document> named_endpoints() {
+  auto documents = route_to({"a"});
+  documents.push_back({"upstreams/a",
+                       R"({"endpoints":[{"address":"10.0.0.7:80"},)"
+                       R"({"address":"backend.internal:8080","weight":2}]})",
+                       1});
+  return documents;
+}
+
+}  // namespace
+
+TEST_CASE("an endpoint that is a name is as many instances as it has addresses") {
+  Bench b;
+  b.show(named_endpoints());
+  CHECK(b.discovery.unanswered(*b.snapshot) == std::vector<std::string>{"a"});
+  CHECK(b.shown("a") == "10.0.0.7:80:passing:1 backend.internal:8080:passing:2!");
+  b.lookup({*IpAddress::parse("10.0.0.9"), *IpAddress::parse("::9")});
+  CHECK(b.answered == 1);
+  CHECK(b.discovery.unanswered(*b.snapshot).empty());
+  CHECK(b.shown("a") == "10.0.0.7:80:passing:1 10.0.0.9:8080:passing:2 [::9]:8080:passing:2");
+  CHECK(b.lists["a"]->instances[1].address == "backend.internal:8080");
+  const auto kept = b.lists["a"]->instances[1].state;
+
+  b.scheduler.advance(Resolver::kRefresh);
+  b.lookup({*IpAddress::parse("10.0.0.9"), *IpAddress::parse("10.0.0.8")});
+  CHECK(b.shown("a") == "10.0.0.7:80:passing:1 10.0.0.8:8080:passing:2 10.0.0.9:8080:passing:2");
+  CHECK(b.lists["a"]->instances[2].state == kept);
+
+  b.scheduler.advance(Resolver::kRefresh);
+  b.delivered.clear();
+  b.lookup({});
+  CHECK(b.delivered.empty());
+}
+
+TEST_CASE("an endpoint that can't be resolved is there, out of use, and delays nobody for ever") {
+  Bench b;
+  b.show(named_endpoints());
+  b.lookup({});
+  CHECK(b.discovery.unanswered(*b.snapshot).empty());
+  CHECK(b.shown("a") == "10.0.0.7:80:passing:1 backend.internal:8080:passing:2!");
+  b.scheduler.advance(Resolver::kRetry);
+  b.lookup({*IpAddress::parse("10.0.0.9")});
+  CHECK(b.shown("a") == "10.0.0.7:80:passing:1 10.0.0.9:8080:passing:2");
+}

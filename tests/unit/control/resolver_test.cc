@@ -49,17 +49,25 @@ TEST_CASE("an address that is still among the answers stays") {
   b.last({Bench::ip("10.0.0.1")});
   b.scheduler.advance(Resolver::kRefresh);
   b.last({Bench::ip("10.0.0.2"), Bench::ip("10.0.0.1")});
-  CHECK(b.changed.size() == 1);
+  CHECK(b.changed.size() == 2);
+  CHECK(b.resolver.find("web") == Bench::ip("10.0.0.1"));
+  CHECK(b.resolver.find_all("web") == std::vector{Bench::ip("10.0.0.1"), Bench::ip("10.0.0.2")});
+  b.scheduler.advance(Resolver::kRefresh);
+  b.last({Bench::ip("10.0.0.1"), Bench::ip("10.0.0.2")});
+  CHECK(b.changed.size() == 2);  // only the order is another
   b.scheduler.advance(Resolver::kRefresh);
   b.last({Bench::ip("10.0.0.2")});
-  CHECK(b.changed.size() == 2);
+  CHECK(b.changed.size() == 3);
   CHECK(b.resolver.find("web") == Bench::ip("10.0.0.2"));
 }
 
 TEST_CASE("a failed lookup keeps the address known, or is tried again soon") {
   Bench b;
   (void)b.resolver.find("web");
+  CHECK_FALSE(b.resolver.looked_up("web"));
   b.last({});
+  CHECK(b.resolver.looked_up("web"));
+  CHECK(b.changed.size() == 1);
   CHECK_FALSE(b.resolver.find("web").has_value());
   b.scheduler.advance(Resolver::kRetry);
   CHECK(b.asked.size() == 2);

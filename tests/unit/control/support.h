@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "control/background.h"
 #include "control/fetcher.h"
 #include "control/scheduler.h"
 
@@ -158,6 +161,51 @@ class FakeFetcher final : public Fetcher {
   uint64_t last_ = 0;
   size_t most_ = 0;
   std::map<uint64_t, Asked> pending_;
+};
+
+// Keeps work until the test runs it.
+class FakeBackground {
+ public:
+  Background background() {
+    return [this](std::function<void()> work, std::function<void()> done) {
+      auto handle = std::make_shared<std::function<void()>>(std::move(done));
+      jobs_.push_back({std::move(work), handle});
+      return std::shared_ptr<void>(handle);
+    };
+  }
+  size_t pending() const { return jobs_.size(); }
+  // The oldest, from its beginning to its end.
+  void run() {
+    const Job job = jobs_.front();
+    jobs_.erase(jobs_.begin());
+    job.work();
+    if (const auto done = job.done.lock()) (*done)();
+  }
+
+ private:
+  struct Job {
+    std::function<void()> work;
+    std::weak_ptr<std::function<void()>> done;
+  };
+  std::vector<Job> jobs_;
+};
+
+// A folder that is gone with the test.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "lictor-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    path_ = pattern;
+  }
+  ~TempFolder() { std::filesystem::remove_all(path_); }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  std::string operator/(const std::string& name) const { return path_ / name; }
+  std::string path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
 };
 
 // One entry of /v1/health/service/<name>. `output` is what the check printed.
