@@ -84,6 +84,7 @@ std::unique_ptr<Fetch> Consul::ask(const ConsulQuery& query,
   request.method = query.method;
   request.url = url_of(query);
   request.body = query.body;
+  request.only_once = query.index != 0;
   if (const auto& secret = token(); !secret.empty()) {
     request.headers.push_back("X-Consul-Token: " + secret);
   }

@@ -22,6 +22,8 @@ struct HttpRequest {
   std::string body;
   Millis timeout{0};             // of the whole exchange; 0 = none
   size_t max_body = 64UL << 20;  // a larger answer is an error
+  // A used connection that ends without an answer is an error, and not tried again on another.
+  bool only_once = false;
 };
 
 struct HttpResponse {

@@ -214,8 +214,10 @@ void HttpClient::Impl::prepare(Transfer& t, const HttpRequest& request) {
   }
   prepare_tls(t);
 
-  set(t, CURLOPT_PREREQFUNCTION, &before_sending);
-  set(t, CURLOPT_PREREQDATA, &t);
+  if (request.only_once) {
+    set(t, CURLOPT_PREREQFUNCTION, &before_sending);
+    set(t, CURLOPT_PREREQDATA, &t);
+  }
   set(t, CURLOPT_HEADERFUNCTION, &on_header);
   set(t, CURLOPT_HEADERDATA, &t);
   set(t, CURLOPT_WRITEFUNCTION, &on_body);

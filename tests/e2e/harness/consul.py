@@ -42,9 +42,12 @@ def free_ports(count):
 class ConsulAgent:
     """keeps_data: has a data directory that survives restart(); else it is a -dev agent, and a restart begins with nothing."""
 
-    def __init__(self, folder, keeps_data=False):
+    token = None  # that its own calls carry
+
+    def __init__(self, folder, keeps_data=False, extra=None):
         self.folder = Path(folder)
         self.keeps_data = keeps_data
+        self.extra = extra or {}  # more configuration
         self.process = None
         self.http_port, self._server_port, self._serf_port = free_ports(3)
         self.address = f"http://127.0.0.1:{self.http_port}"
@@ -63,6 +66,7 @@ class ConsulAgent:
             "performance": {"raft_multiplier": 1},
             "log_level": "warn",
         }
+        config.update(self.extra)
         if self.keeps_data:
             config.update(server=True, bootstrap_expect=1, data_dir=str(self.folder / "data"))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +108,8 @@ class ConsulAgent:
     def api(self, method, path, body=None):
         """The JSON of the answer; None for a 404; an AssertionError for the rest."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data=data, method=method)
+        headers = {"X-Consul-Token": self.token} if self.token else {}
+        request = urllib.request.Request(self.address + path, data=data, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 content = response.read()
