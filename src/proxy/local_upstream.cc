@@ -222,7 +222,8 @@ bool LocalUpstream::wait(Waiter& waiter) {
     state.pending.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }
-  waiters_.push_back(waiter);
+  // Who looked in vain keeps its place.
+  flushing_ ? waiters_.push_front(waiter) : waiters_.push_back(waiter);
   ++waiting_;
   make_room();
   return true;
@@ -240,7 +241,8 @@ void LocalUpstream::make_room() {
   for (const auto& instance : instances_) {
     if (instance->close_one_idle()) return;
   }
-  wake_others();
+  // Who looked in vain has nothing new to say: workers would wake each other without end.
+  if (!flushing_) wake_others();
 }
 
 void LocalUpstream::on_room() {
@@ -256,13 +258,16 @@ bool LocalUpstream::others_wait() const {
 }
 
 void LocalUpstream::flush() {
+  const LocalPtr<LocalUpstream> alive(this);  // a waiter may be the last one that needs it
+  flushing_ = true;
   while (!waiters_.empty()) {
     const uint32_t before = waiting_;
     Waiter& waiter = waiters_.front();
     leave(waiter);
     waiter.on_room();
-    if (waiting_ >= before) return;  // it found no room after all, and waits again
+    if (waiting_ >= before) break;  // it found no room after all, and waits again
   }
+  flushing_ = false;
 }
 
 // --- other workers -------------------------------------------------------------------------------

@@ -116,8 +116,9 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   uint64_t next_ramp_ms_ = UINT64_MAX;  // while an instance starts slowly: when weights change next
   List<Waiter> waiters_;
   uint32_t waiting_ = 0;
-  uint32_t tries_ = 0;    // in flight
-  uint32_t retries_ = 0;  // those of them that are not their request's first
+  bool flushing_ = false;  // waiters are looking whether there is room
+  uint32_t tries_ = 0;     // in flight
+  uint32_t retries_ = 0;   // those of them that are not their request's first
   // For other threads' wake-ups: null once this is gone; read on this thread alone.
   std::shared_ptr<LocalUpstream*> self_;
 };
