@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,7 +24,8 @@ class FakeTransport final : public Transport, public Flushable {
     inbox_ += bytes;
     deliver();
   }
-  // Hands over what was held while reading was paused.
+  // Hands over what was held while reading was paused, an end or a failure included: nobody who
+  // does not read hears of these.
   void deliver() {
     while (reading_ && user_ != nullptr && !inbox_.empty()) {
       // As one read gives: never more than the loop's buffer, which is good only during the call.
@@ -33,12 +35,22 @@ class FakeTransport final : public Transport, public Flushable {
       user_->on_read(bytes);
       loop_.end_turn();
     }
+    if (reading_ && user_ != nullptr && last_) {
+      std::exchange(last_, nullptr)();
+      loop_.end_turn();
+    }
   }
-  void connected() { event(&TransportUser::on_connect); }
-  void eof() { event(&TransportUser::on_eof); }
-  void fail(const char* detail = "broken") {
-    if (user_ != nullptr) user_->on_error({Failure::kUpstreamReset, false, detail});
+  void connected() {
+    if (user_ != nullptr) user_->on_connect();
     loop_.end_turn();
+  }
+  void eof() {
+    last_ = [this] { user_->on_eof(); };
+    deliver();
+  }
+  void fail(const char* detail = "broken") {
+    last_ = [this, detail] { user_->on_error({Failure::kUpstreamReset, false, detail}); };
+    deliver();
   }
   void stop_taking() { takes_ = false; }
   // Takes `size` bytes more, though it had stopped.
@@ -98,10 +110,6 @@ class FakeTransport final : public Transport, public Flushable {
   }
 
  private:
-  void event(void (TransportUser::*what)()) {
-    if (user_ != nullptr) (user_->*what)();
-    loop_.end_turn();
-  }
   void send(size_t size) {
     while (size > 0) {
       const auto piece = output_.front().substr(0, size);
@@ -124,6 +132,7 @@ class FakeTransport final : public Transport, public Flushable {
   SocketAddress peer_ = *SocketAddress::parse("192.0.2.7:4711");
   std::string inbox_;
   std::string sent_;
+  std::function<void()> last_;
   Buffer output_;
   bool takes_ = true;
   bool reading_ = false;

@@ -9,61 +9,20 @@
 #include <vector>
 
 #include "proxy/balancer.h"
+#include "proxy/fleet.h"
 
-using lictor::Balancer;
 using lictor::Candidate;
+using lictor::testing::count_of;
+using lictor::testing::longest_run;
 
 namespace {
 
-struct Fleet {
-  explicit Fleet(uint64_t seed) : balancer(lictor::make_round_robin(seed)) {}
-  void set(const std::vector<uint32_t>& weights) {
-    std::vector<Balancer::Entry> entries;
-    for (size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] != 0) entries.push_back({&candidates[i], weights[i]});
-    }
-    balancer->set(entries);
-  }
-  size_t number(const Candidate* candidate) const {
-    return static_cast<size_t>(candidate - candidates.data());
-  }
-  size_t pick() { return number(balancer->pick({})); }
-  Candidate* pick_except(std::vector<Candidate*> excluded) {
-    return balancer->pick({std::nullopt, excluded});
-  }
-  std::vector<size_t> picks(size_t count) {
-    std::vector<size_t> all(count);
-    std::generate(all.begin(), all.end(), [this] { return pick(); });
-    return all;
-  }
-
-  std::array<Candidate, 64> candidates;
-  std::unique_ptr<Balancer> balancer;
+// Round robin, from a seed.
+struct Fleet : lictor::testing::Fleet {
+  explicit Fleet(uint64_t seed) : lictor::testing::Fleet(lictor::make_round_robin(seed)) {}
 };
 
-size_t longest_run(const std::vector<size_t>& picks, size_t of) {
-  size_t longest = 0;
-  size_t run = 0;
-  for (const size_t pick : picks) {
-    run = pick == of ? run + 1 : 0;
-    longest = std::max(longest, run);
-  }
-  return longest;
-}
-
-size_t count_of(const std::vector<size_t>& picks, size_t of) {
-  return static_cast<size_t>(std::count(picks.begin(), picks.end(), of));
-}
-
 }  // namespace
-
-TEST_CASE("nobody to choose from") {
-  Fleet fleet(1);
-  CHECK(fleet.balancer->pick({}) == nullptr);
-  fleet.set({1, 1});
-  fleet.set({});
-  CHECK(fleet.balancer->pick({}) == nullptr);
-}
 
 TEST_CASE("three to one is never four in a row, whatever the seed") {
   for (uint64_t seed = 0; seed < 50; ++seed) {
