@@ -96,12 +96,12 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   std::string_view source_name;
   std::optional<RegisterConfig> register_config;
   std::unique_ptr<Registration> registration;  // null when there is none
-  std::unique_ptr<Timer> leave_timer;
-  std::unique_ptr<Timer> ready_timer;
+  std::unique_ptr<ScheduledCall> leave_timer;
+  std::unique_ptr<ScheduledCall> ready_timer;
   std::string snapshot_file;          // empty = none
   std::unique_ptr<StateSaver> saver;  // null without
   std::unique_ptr<SavedState> saved;  // read, and not in force yet
-  std::unique_ptr<Timer> restore_timer;
+  std::unique_ptr<ScheduledCall> restore_timer;
   Millis saved_age{0};                      // of what was restored, at the start
   std::optional<ConsulStatus> last_status;  // once stopped
   bool read = false;                        // the documents

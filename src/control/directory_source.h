@@ -67,8 +67,8 @@ class DirectorySource final : public Source {
   const WatchFolder watch_folder_;
   const std::string directory_;
   const Sink sink_;
-  std::unique_ptr<Timer> pause_;
-  std::unique_ptr<Timer> rescan_;
+  std::unique_ptr<ScheduledCall> pause_;
+  std::unique_ptr<ScheduledCall> rescan_;
   std::optional<Millis> first_event_;
   std::map<std::string, Folder> folders_;  // "" = the directory itself
   Files files_;

@@ -104,7 +104,7 @@ class Discovery {
   Agent* const agent_;
   User& user_;
   Resolver resolver_;
-  std::unique_ptr<Timer> forgive_timer_;
+  std::unique_ptr<ScheduledCall> forgive_timer_;
   std::map<std::string, std::unique_ptr<Service>> services_;
   std::map<std::string, std::vector<Instance>> restored_;  // not asked for yet
 };

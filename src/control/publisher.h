@@ -76,12 +76,12 @@ class Publisher {
   DocumentSet set_;
   std::map<std::string, std::string> unreadable_;  // errors that the log has
   std::optional<Millis> first_change_;             // of those not compiled yet
-  std::unique_ptr<Timer> quiet_;
+  std::unique_ptr<ScheduledCall> quiet_;
 
   std::optional<Staged> staged_;
   std::vector<std::string> changed_;    // keys since the last publication
   std::optional<Millis> staged_since_;  // the first of those that were not published yet
-  std::unique_ptr<Timer> warm_up_;
+  std::unique_ptr<ScheduledCall> warm_up_;
 
   SnapshotPtr snapshot_;
   std::vector<DocumentStatus> documents_;

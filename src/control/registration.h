@@ -61,8 +61,8 @@ class Registration {
   Agent& agent_;
   const RegistrationEntry entry_;
   const std::function<bool()> ready_;
-  std::unique_ptr<Timer> timer_;     // the next thing to do
-  std::unique_ptr<Timer> deadline_;  // of the query under way
+  std::unique_ptr<ScheduledCall> timer_;     // the next thing to do
+  std::unique_ptr<ScheduledCall> deadline_;  // of the query under way
   std::unique_ptr<Fetch> fetch_;
   bool told_ = false;        // the agent has been asked to register it
   bool registered_ = false;  // and had it when it was last looked at

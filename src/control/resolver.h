@@ -44,7 +44,7 @@ class Resolver {
     std::vector<IpAddress> addresses;  // all, sorted
     bool looked_up = false;
     std::shared_ptr<void> lookup;
-    std::unique_ptr<Timer> timer;
+    std::unique_ptr<ScheduledCall> timer;
     bool said_failed = false;
   };
   Entry& want(const std::string& name);

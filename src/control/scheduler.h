@@ -12,9 +12,9 @@ namespace lictor {
 
 // Fires once a start. Starting again replaces the earlier start. Destroying it stops it, also from
 // inside its own function.
-class Timer {
+class ScheduledCall {
  public:
-  virtual ~Timer() = default;
+  virtual ~ScheduledCall() = default;
   virtual void start(Millis delay) = 0;
   virtual void stop() = 0;
 };
@@ -26,7 +26,7 @@ class Scheduler {
   virtual int64_t wall_ms() const = 0;  // since the epoch
   virtual double random() = 0;          // uniform in [0, 1)
   // `fire` runs from the loop, never inside start(). Timers die before their scheduler.
-  virtual std::unique_ptr<Timer> timer(std::function<void()> fire) = 0;
+  virtual std::unique_ptr<ScheduledCall> timer(std::function<void()> fire) = 0;
 };
 
 }  // namespace lictor

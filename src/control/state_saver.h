@@ -43,7 +43,7 @@ class StateSaver {
   const Background background_;
   const std::shared_ptr<StateFile> file_;  // work that was dropped may still use it
   const Collect collect_;
-  std::unique_ptr<Timer> timer_;
+  std::unique_ptr<ScheduledCall> timer_;
   std::shared_ptr<void> writing_;
   Millis began_;  // the last writing
   uint64_t number_ = 0;

@@ -8,7 +8,7 @@
 namespace lictor {
 namespace {
 
-class UvTimer final : public Timer {
+class UvTimer final : public ScheduledCall {
  public:
   UvTimer(uv_loop_t* loop, std::function<void()> fire) : handle_(new Handle) {
     handle_->fire = std::move(fire);
@@ -53,7 +53,7 @@ int64_t UvScheduler::wall_ms() const {
 
 double UvScheduler::random() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 
-std::unique_ptr<Timer> UvScheduler::timer(std::function<void()> fire) {
+std::unique_ptr<ScheduledCall> UvScheduler::timer(std::function<void()> fire) {
   return std::make_unique<UvTimer>(loop_, std::move(fire));
 }
 

@@ -16,7 +16,7 @@ class UvScheduler final : public Scheduler {
   Millis now() const override;
   int64_t wall_ms() const override;
   double random() override;
-  std::unique_ptr<Timer> timer(std::function<void()> fire) override;
+  std::unique_ptr<ScheduledCall> timer(std::function<void()> fire) override;
 
  private:
   uv_loop_t* loop_;

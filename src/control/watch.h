@@ -97,7 +97,7 @@ class Watch final : private QueryBudget::Member {
   const Options options_;
   const Sink sink_;
   State state_ = State::kStopped;
-  std::unique_ptr<Timer> timer_;  // the query's deadline while asking, else the pause's end
+  std::unique_ptr<ScheduledCall> timer_;  // the query's deadline while asking, else the pause's end
   std::unique_ptr<Fetch> fetch_;
   Millis asked_at_{0};
   uint64_t asked_index_ = 0;

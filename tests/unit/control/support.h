@@ -34,7 +34,7 @@ class ManualScheduler final : public Scheduler {
   Millis now() const override { return now_; }
   int64_t wall_ms() const override { return wall_offset + now_.count(); }
   double random() override { return chance; }
-  std::unique_ptr<Timer> timer(std::function<void()> fire) override {
+  std::unique_ptr<ScheduledCall> timer(std::function<void()> fire) override {
     return std::make_unique<ManualTimer>(*this, std::move(fire));
   }
 
@@ -57,7 +57,7 @@ class ManualScheduler final : public Scheduler {
   int64_t wall_offset = 1'700'000'000'000;
 
  private:
-  struct ManualTimer final : Timer {
+  struct ManualTimer final : ScheduledCall {
     ManualTimer(ManualScheduler& s, std::function<void()> f) : scheduler(s), fire(std::move(f)) {}
     ~ManualTimer() override { stop(); }
     ManualTimer(const ManualTimer&) = delete;
