@@ -225,7 +225,6 @@ def test_an_index_that_is_no_number_does_no_harm(make, fake, gateway, index):
     eventually(lambda: tally(gateway.address, 4).keys() == {"new"}, within=RECOVERY)
 
 
-@pytest.mark.xfail(reason="open: the held query is not seen to end; on the real agent the same restart is followed")
 def test_a_consul_that_restarts_empty_is_followed_from_its_new_index(make, fake, gateway):
     """It would hold a query on an index from its former life until the wait is over."""
     eventually(lambda: all(last_index(fake, endpoint) for endpoint in ("kv", "health/web")))
