@@ -4,6 +4,7 @@
 // more than 1.25 times its share of the requests in flight is passed over, unless the hash is that
 // of a session.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -20,14 +21,15 @@ class RingHash final : public Balancer {
   Candidate* pick(const Hint& hint) override;
 
  private:
-  static constexpr size_t kPointsEach = 160;  // of an average weight
-  static constexpr size_t kMostPoints = 1 << 17;
+  static constexpr double kMostPointsEach = 256;  // the heaviest has more than half of them
+  static constexpr double kMostPoints = 1 << 17;
   static constexpr double kBound = 1.25;
 
   struct Point {
     uint64_t hash;
     uint32_t entry;
   };
+  double points_per_weight() const;
   bool has_room(const Entry& entry, uint64_t active) const;
 
   std::vector<Entry> entries_;
@@ -36,15 +38,24 @@ class RingHash final : public Balancer {
   Chance chance_;
 };
 
+// In powers of two, from what seldom changes: if everybody's points grew or shrank whenever one
+// comes or goes, keys would move between those that stay.
+double RingHash::points_per_weight() const {
+  uint64_t heaviest = 1;
+  for (const Entry& entry : entries_) heaviest = std::max<uint64_t>(heaviest, entry.weight);
+  double points = kMostPointsEach / static_cast<double>(std::bit_ceil(heaviest));
+  while (points * static_cast<double>(weights_) > kMostPoints) points /= 2;
+  return points;
+}
+
 void RingHash::set(std::span<const Entry> entries) {
   entries_.assign(entries.begin(), entries.end());
   ring_.clear();
   weights_ = 0;
   for (const Entry& entry : entries_) weights_ += entry.weight;
-  const size_t points = std::min(kPointsEach * entries_.size(), kMostPoints);
+  const double points = points_per_weight();
   for (uint32_t i = 0; i < entries_.size(); ++i) {
-    const double share = static_cast<double>(entries_[i].weight) / static_cast<double>(weights_);
-    const auto count = std::max<int64_t>(1, std::llround(share * static_cast<double>(points)));
+    const auto count = std::max<int64_t>(1, std::llround(points * entries_[i].weight));
     Chance places(stable_hash(entries_[i].candidate->key));
     for (int64_t point = 0; point < count; ++point) ring_.push_back({places.next(), i});
   }
