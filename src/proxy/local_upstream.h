@@ -115,10 +115,10 @@ class LocalUpstream final : public LocalCounted, public RoomWatcher, public Flus
   List<Waiter> waiters_;
   uint32_t waiting_ = 0;
   const Waiter* retrying_ = nullptr;  // left the queue and looks for room
-  bool their_turn_ = false;           // other workers' waiters get the next room, not ours
-  bool giving_ = false;
-  uint32_t tries_ = 0;    // in flight
-  uint32_t retries_ = 0;  // those of them that are not their request's first
+  bool their_turn_ = true;  // when both wait: the last room was for other workers' waiters
+  bool giving_ = false;     // closes an idle connection for them
+  uint32_t tries_ = 0;      // in flight
+  uint32_t retries_ = 0;    // those of them that are not their request's first
   // For other threads' wake-ups: null once this is gone; read on this thread alone.
   std::shared_ptr<LocalUpstream*> self_;
 };
