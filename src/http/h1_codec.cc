@@ -105,7 +105,7 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
   name_ = value_ = upgrade_ = {};
   error_ = {};
   bytes_ = 0;
-  extension_bytes_ = spare_bytes_ = 0;
+  extension_bytes_ = spare_bytes_ = head_bytes_ = 0;
   state_ = State::kHead;
   started_ = stopped_ = false;
   keep_alive_ = true;
@@ -118,11 +118,12 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
 Result<size_t> H1Codec::feed(std::string_view bytes) {
   if (bytes.empty() || complete()) return size_t{0};
   started_ = true;
+  const bool was_in_head = in_head();
+  if (was_in_head) bytes = bytes.substr(0, kHeadStep - head_bytes_ % kHeadStep);
   if (kind_ == Kind::kRequest && line_.state != Line::kDone) {
     if (const auto good = scan_request_line(bytes); !good) return std::unexpected(good.error());
     if (line_error_ && line_.state != Line::kDone) return bytes.size();
   }
-  const bool was_in_head = in_head();
   const uint64_t bytes_before = bytes_;
   llhttp_t* parser = parser_of(parser_);
   if (line_error_) return std::unexpected(parser_error());
@@ -139,7 +140,8 @@ Result<size_t> H1Codec::feed(std::string_view bytes) {
   if (was_in_head && in_head()) {
     // Blank lines before the start line and blanks around values are in no field, and endless too.
     spare_bytes_ += bytes.size() - std::min<uint64_t>(bytes.size(), bytes_ - bytes_before);
-    if (spare_bytes_ > limits_->uri_bytes + limits_->header_bytes) {
+    head_bytes_ += bytes.size();
+    if (head_bytes_ % kHeadStep == 0 && spare_bytes_ > limits_->uri_bytes + limits_->header_bytes) {
       return fail(kind_ == Kind::kRequest ? Failure::kHeadersTooLarge : Failure::kUpstreamProtocol,
                   "the head is too large");
     }

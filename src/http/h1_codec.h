@@ -75,6 +75,9 @@ class H1Codec {
     uint64_t part = 0;  // bytes of the part that is being read
   };
 
+  // At every such step of a head, wherever the reads ended, its spare bytes are looked at.
+  static constexpr uint64_t kHeadStep = 4096;
+
   Result<void> scan_request_line(std::string_view bytes);
   Result<void> check_version() const;
   int on_text(std::string_view& text, std::string_view bytes, uint64_t limit, Failure failure,
@@ -111,6 +114,7 @@ class H1Codec {
   uint64_t bytes_ = 0;  // names and values of the head, later of the trailers
   uint64_t extension_bytes_ = 0;
   uint64_t spare_bytes_ = 0;  // of a head, outside its fields
+  uint64_t head_bytes_ = 0;   // of a head that goes on
   Kind kind_;
   Method request_method_ = Method::kGet;
   State state_ = State::kHead;
