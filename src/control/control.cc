@@ -66,7 +66,7 @@ std::string snapshot_path(const SnapshotFileConfig& config) {
 // Members die in reverse order: queries and timers before what they run on.
 struct Control::Impl final : Publisher::User, Discovery::User {
   Impl(std::unique_ptr<ControlParts> given, const Bootstrap& bootstrap, Control::User& theirs);
-  ~Impl() { stop(); }
+  virtual ~Impl() { stop(); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 

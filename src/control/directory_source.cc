@@ -120,10 +120,14 @@ bool DirectorySource::scan_folder(const std::string& folder, Files& seen) {
     return false;
   }
   if (said_.erase(folder) != 0) log::info("source: {} can be read again", path);
+  const std::string before = folder.empty() ? "" : folder + "/";
   for (const auto& name : *names) {
     if (!is_document(name) || (folder.empty() && name != "gateway.json")) continue;
-    const std::string stem = name.substr(0, name.size() - kSuffix.size());
-    scan_file(folder.empty() ? stem : folder + "/" + stem, path + "/" + name, seen);
+    std::string key = before;
+    key.append(name, 0, name.size() - kSuffix.size());
+    std::string file = path;
+    file.append("/").append(name);
+    scan_file(key, file, seen);
   }
   return true;
 }

@@ -71,7 +71,7 @@ class HttpClient::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  uint64_t begin(HttpRequest request, std::function<void(HttpResponse)> done);
+  uint64_t begin(const HttpRequest& request, std::function<void(HttpResponse)> done);
   void cancel(uint64_t id);
   size_t connections() const { return connections_; }
 
@@ -168,7 +168,8 @@ HttpClient::Impl::~Impl() {
            [](uv_handle_t* uv) { delete reinterpret_cast<uv_timer_t*>(uv); });
 }
 
-uint64_t HttpClient::Impl::begin(HttpRequest request, std::function<void(HttpResponse)> done) {
+uint64_t HttpClient::Impl::begin(const HttpRequest& request,
+                                 std::function<void(HttpResponse)> done) {
   auto transfer = std::make_unique<Transfer>();
   transfer->id = ++last_id_;
   transfer->max_body = request.max_body;
@@ -401,7 +402,7 @@ std::unique_ptr<Fetch> HttpClient::fetch(HttpRequest request,
     Impl& client_;
     uint64_t id_;
   };
-  return std::make_unique<Handle>(*impl_, impl_->begin(std::move(request), std::move(done)));
+  return std::make_unique<Handle>(*impl_, impl_->begin(request, std::move(done)));
 }
 
 size_t HttpClient::connections() const { return impl_->connections(); }
