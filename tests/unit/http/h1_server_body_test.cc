@@ -137,6 +137,17 @@ TEST_CASE("Expect: 100-continue") {
     bench.ask("abc" + request("/next"));
     CHECK(bench.visits.size() == 1);
   }
+  SUBCASE("after the 100 it comes for sure: the connection is kept") {
+    bench.plan = [](Visit& visit) {
+      visit.log.then_head = [&visit](const auto&, bool) {
+        visit.stream.send_head(visit.response(100, BodyKind::kNone), false);
+        visit.answer();
+      };
+    };
+    CHECK(bench.ask(head) == "HTTP/1.1 100 X\r\n\r\n" + response("ok"));
+    bench.plan = nullptr;
+    CHECK(bench.ask("abc" + request("/next")) == response("/next"));
+  }
   SUBCASE("another informational response is not the 100") {
     bench.plan = [](Visit& visit) {
       visit.log.then_head = [&visit](const auto&, bool) {
@@ -254,6 +265,18 @@ TEST_CASE("a paused stream hears no more until resumed") {
   bench.visit().stream.resume();
   bench.client.deliver();
   CHECK(bench.visit().log.body() == "abcdef");
+}
+
+TEST_CASE("a request behind one that was paused is read to its end") {
+  Bench bench;
+  bench.plan = [](Visit& visit) {
+    visit.log.then_head = [&visit](const auto&, bool) { visit.stream.pause(); };
+  };
+  bench.ask(request("/a") + "GET /b HTTP/1.1\r\n");
+  bench.plan = nullptr;
+  bench.visit().answer();
+  bench.loop->end_turn();
+  CHECK(bench.ask("Host: h\r\n\r\n") == response("ok") + response("/b"));
 }
 
 TEST_CASE("a stream released while paused does not stop the connection") {

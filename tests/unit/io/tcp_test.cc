@@ -161,6 +161,27 @@ TEST_CASE("shutdown ends our direction after the queue, not the peer's") {
   CHECK(line.user.text == "still here");
 }
 
+TEST_CASE("shutdown waits until the last byte of a long queue is out") {
+  Line line;
+  std::string all;
+  while (line.near->queued() < 1'000'000) {
+    all += pattern(100'000);
+    line.near->write(std::string_view(all).substr(all.size() - 100'000));
+    line.loop.end_turn();
+  }
+  line.near->shutdown();
+  std::string got;
+  std::string more;
+  while (more != "(end)" && more != "(reset)") {
+    run_a_little(line.loop);
+    more = line.far.receive();
+    if (!more.starts_with('(')) got += more;
+  }
+  CHECK(more == "(end)");
+  CHECK((got == all));
+  CHECK_FALSE(line.user.heard("error"));
+}
+
 TEST_CASE("the peer's end leaves ours open") {
   Line line;
   line.far.send("bye");

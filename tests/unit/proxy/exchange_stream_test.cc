@@ -137,17 +137,20 @@ TEST_CASE("an upgrade becomes a tunnel") {
 }
 
 TEST_CASE("a tunnel closed on one side does not stay half for ever") {
-  ProxyBench bench;
-  bench.settings.body_timeout = Millis(5'000);
-  bench.ask(get("/ws", kUpgrade));
-  Far service = bench.machines[0]->accept();
-  service.read();
-  service.send(kGrant);
-  bench.answer();
-  service.end();
-  turn_until(bench.loop, [&] { return bench.client.ended(); });
-  for (int i = 0; i < 4; ++i) bench.pass(4'000);
-  CHECK_FALSE(bench.client.open());
+  for (const bool by_client : {true, false}) {
+    ProxyBench bench;
+    bench.settings.body_timeout = Millis(5'000);
+    bench.ask(get("/ws", kUpgrade));
+    Far service = bench.machines[0]->accept();
+    service.read();
+    service.send(kGrant);
+    bench.answer();
+    by_client ? bench.client.eof() : service.end();
+    bench.turn();
+    for (int i = 0; i < 4; ++i) bench.pass(4'000);
+    CHECK_FALSE(bench.client.open());
+    CHECK(service.sees_end());
+  }
 }
 
 TEST_CASE("an upgrade that the service does not grant is an ordinary request") {
