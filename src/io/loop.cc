@@ -25,7 +25,8 @@ Loop::~Loop() {
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&wakeup_), nullptr);
   end_turn();
-  uv_run(&uv_, UV_RUN_DEFAULT);
+  // A stop() after the last run ends the next one at once, with handles still to be closed.
+  while (uv_run(&uv_, UV_RUN_DEFAULT) != 0) continue;
   end_turn();
   uv_loop_close(&uv_);
 }

@@ -108,6 +108,20 @@ TEST_CASE("tasks that never ran are dropped with the loop, not leaked") {
   CHECK(held.use_count() == 1);
 }
 
+TEST_CASE("a loop that was stopped when it did not run still closes its handles") {
+  uv_async_t handle;
+  bool closed = false;
+  {
+    Loop loop;
+    uv_async_init(loop.uv(), &handle, nullptr);
+    handle.data = &closed;
+    uv_close(reinterpret_cast<uv_handle_t*>(&handle),
+             [](uv_handle_t* h) { *static_cast<bool*>(h->data) = true; });
+    loop.stop();
+  }
+  CHECK(closed);
+}
+
 TEST_CASE("a turn ends with what is to be sent, then with the dead") {
   Loop loop;
   std::string log;
