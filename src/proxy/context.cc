@@ -30,6 +30,16 @@ uint64_t Random::next() {
   return result;
 }
 
+std::string_view Random::id(Arena& arena) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  char* out = arena.chars(32);
+  for (int word = 0; word < 2; ++word) {
+    uint64_t bits = next();
+    for (int i = 0; i < 16; ++i, bits >>= 4) out[word * 16 + i] = kHex[bits & 15];
+  }
+  return {out, 32};
+}
+
 ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, std::shared_ptr<RouteCells> no_route)
     : loop(event_loop), access_log(log), unrouted(std::move(no_route)) {}
 

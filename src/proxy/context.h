@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/arena.h"
 #include "base/duration.h"
 #include "base/list.h"
 #include "base/local_ptr.h"
@@ -42,6 +43,7 @@ class Random {
  public:
   Random();  // seeded by the system
   uint64_t next();
+  std::string_view id(Arena& arena);  // 32 hex digits
 
  private:
   uint64_t state_[4];
