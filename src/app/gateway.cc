@@ -118,6 +118,7 @@ std::optional<std::string> Gateway::start(bool verbose) {
   signal(SIGPIPE, SIG_IGN);
   const size_t count = bootstrap_.workers == 0 ? usable_cpus() : bootstrap_.workers;
   std::vector<std::string> names;
+  names.reserve(bootstrap_.listeners.size());
   for (const auto& listener : bootstrap_.listeners) names.push_back(listener.name);
   metrics_ = std::make_unique<Metrics>(count, std::move(names));
   shared_ = std::make_unique<WorkerShared>(*metrics_, *access_log_);
@@ -150,7 +151,7 @@ std::optional<std::string> Gateway::start_workers() {
     if (i == 0) addresses_.listener = address;
   }
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
-    if (auto failed = workers_[worker]->start(std::move(sockets[worker])); !failed.empty()) {
+    if (auto failed = workers_[worker]->start(sockets[worker]); !failed.empty()) {
       return "a listener can't listen: " + failed;
     }
   }

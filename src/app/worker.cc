@@ -22,7 +22,7 @@ Worker::~Worker() { stop(); }
 
 // --- from the control thread ---------------------------------------------------------------------
 
-std::string Worker::start(std::vector<Socket> sockets) {
+std::string Worker::start(const std::vector<Socket>& sockets) {
   for (const Socket& socket : sockets) {
     auto door = std::make_unique<Door>(*this, socket);
     auto opened = Listener::open(loop_, socket.fd, *door);

@@ -45,7 +45,7 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
 
   // Control thread, all of these. `start` takes the sockets; the error is the first listen(2) that
   // failed.
-  std::string start(std::vector<Socket> sockets);
+  std::string start(const std::vector<Socket>& sockets);
   void set_snapshot(SnapshotPtr snapshot);
   void set_instances(const std::string& service, InstanceListPtr instances);
   void set_settings(WorkerSettings settings);

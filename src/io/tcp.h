@@ -42,7 +42,7 @@ class Tcp final : public Transport, public Flushable {
   explicit Tcp(Loop& loop);
   bool start_accepted();
   void begin_close();
-  ~Tcp() = default;
+  ~Tcp() override = default;
   void on_read(ssize_t count, const uv_buf_t* buffer);
   void on_written(int status);
   void on_connected(int status);

@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <new>
+#include <stdexcept>
 
 #include "proxy/exchange.h"
 
@@ -12,8 +13,7 @@ namespace lictor {
 
 Random::Random() {
   if (getrandom(state_, sizeof(state_), 0) != sizeof(state_)) {
-    for (auto& word : state_)
-      word = static_cast<uint64_t>(clock()) + std::bit_cast<uintptr_t>(this);
+    throw std::runtime_error("the system has no random numbers (getrandom)");
   }
   state_[0] |= 1;  // never all zero
 }

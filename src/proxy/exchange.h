@@ -1,7 +1,7 @@
 // One request and its response on their way through the gateway. exchange.cc reads top to bottom as
-// that way: the request's head, the filters, the body, the response, the end; exchange_try.cc is how
-// it gets to an instance, exchange_time.cc what happens when that takes too long. An exchange is the
-// only one who knows both streams, and knows neither's protocol. Recycled by its worker.
+// that way: the request's head, the filters, the body, the response, the end; exchange_try.cc is
+// how it gets to an instance, exchange_time.cc what happens when that takes too long. An exchange
+// is the only one who knows both streams, and knows neither's protocol. Recycled by its worker.
 #pragma once
 
 #include <array>

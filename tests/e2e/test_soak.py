@@ -1,6 +1,6 @@
 """Many requests of mixed kinds, good and bad, at once: nothing breaks, and nothing grows from the half to the end.
 
-LICTOR_SOAK_REQUESTS says how many (20000); the sanitizer run of a release takes 100000.
+LICTOR_SOAK_REQUESTS says how many (20000); scripts/test lets the sanitizer build have 100000.
 """
 
 import collections
