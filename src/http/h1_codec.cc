@@ -44,7 +44,7 @@ struct H1Callbacks {
   }
   static int body(llhttp_t* parser, const char* at, size_t size) {
     H1Codec& self = codec(parser);
-    self.user_.on_codec_body({at, size});
+    self.user_->on_codec_body({at, size});
     return self.stopped_ ? HPE_USER : 0;
   }
   static int extension(llhttp_t* parser, const char*, size_t size) {
@@ -88,7 +88,7 @@ bool is_bodiless(uint16_t status) { return status < 200 || status == 204 || stat
 
 }  // namespace
 
-H1Codec::H1Codec(Kind kind, H1CodecUser& user) : user_(user), kind_(kind) {
+H1Codec::H1Codec(Kind kind, H1CodecUser& user) : user_(&user), kind_(kind) {
   auto* parser = new (parser_.data()) llhttp_t;
   llhttp_init(parser, kind == Kind::kRequest ? HTTP_REQUEST : HTTP_RESPONSE,
               H1Callbacks::settings());
@@ -404,7 +404,7 @@ int H1Codec::on_head_done() {
   keep_alive_ = !connection_close_ && !until_close &&
                 (head_->version == Version::kHttp11 || connection_keep_alive_);
   bytes_ = 0;
-  user_.on_codec_head(*head_, end);
+  user_->on_codec_head(*head_, end);
   if (stopped_) return HPE_USER;
   return bodiless || switched ? 1 : 0;
 }
@@ -412,7 +412,7 @@ int H1Codec::on_head_done() {
 int H1Codec::on_message_done() {
   if (state_ == State::kBody) {
     state_ = State::kComplete;
-    user_.on_codec_end(trailers_);
+    user_->on_codec_end(trailers_);
     if (stopped_) return HPE_USER;
   }
   return HPE_PAUSED;

@@ -44,6 +44,8 @@ class H1Codec {
   H1Codec(const H1Codec&) = delete;
   H1Codec& operator=(const H1Codec&) = delete;
 
+  // Between messages: whose callbacks are called from now on.
+  void set_user(H1CodecUser& user) { user_ = &user; }
   // The next message goes into `head`, its texts into `arena`; both must stay until the message is
   // complete. A response needs the method it answers.
   void begin(Head& head, Arena& arena, const H1Limits& limits,
@@ -103,7 +105,7 @@ class H1Codec {
 
   // llhttp_t, whose header only h1_codec.cc includes.
   alignas(8) std::array<std::byte, kParserSize> parser_;
-  H1CodecUser& user_;
+  H1CodecUser* user_;
   Head* head_ = nullptr;
   Arena* arena_ = nullptr;
   const H1Limits* limits_ = nullptr;

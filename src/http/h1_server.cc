@@ -14,8 +14,7 @@ H1ServerContext::H1ServerContext(Loop& loop, StreamHandler& handler, Observer* o
 H1ServerContext::~H1ServerContext() { close_all(); }
 
 void H1ServerContext::accept(TransportPtr transport, uint16_t listener, uint16_t local_port) {
-  const Peer peer{transport->peer(), listener, local_port};
-  auto* connection = new H1Server(*this, std::move(transport), peer);
+  auto* connection = new H1Server(*this, std::move(transport), listener, local_port);
   open_.push_back(*connection);
   ++count_;
   if (observer_ != nullptr) observer_->on_open(listener);
@@ -33,10 +32,11 @@ void H1ServerContext::close_all() {
   });
 }
 
-std::unique_ptr<H1ServerContext::RequestState> H1ServerContext::take_state() {
-  if (states_.empty()) return std::make_unique<RequestState>();
+std::unique_ptr<H1ServerContext::RequestState> H1ServerContext::take_state(H1CodecUser& user) {
+  if (states_.empty()) return std::make_unique<RequestState>(user);
   auto state = std::move(states_.back());
   states_.pop_back();
+  state->codec.set_user(user);
   return state;
 }
 
@@ -44,14 +44,16 @@ void H1ServerContext::give_state(std::unique_ptr<RequestState> state) {
   if (state == nullptr || states_.size() == kKeptStates) return;
   state->head = Head();
   state->arena.reset();
+  state->pending.clear();
   states_.push_back(std::move(state));
 }
 
-H1Server::H1Server(H1ServerContext& context, TransportPtr transport, const Peer& peer)
+H1Server::H1Server(H1ServerContext& context, TransportPtr transport, uint16_t listener,
+                   uint16_t local_port)
     : context_(context),
       transport_(std::move(transport)),
-      peer_(peer),
-      codec_(H1Codec::Kind::kRequest, *this) {
+      listener_(listener),
+      local_port_(local_port) {
   timer_.bind<&H1Server::on_timer>(this);
   idle_since_ms_ = context_.loop_.now_ms();
   // A client that connects and says nothing gets as long as one that says half a head.
@@ -72,15 +74,18 @@ void H1Server::on_read(std::span<char> bytes) {
   if (context_.observer_ != nullptr) context_.observer_->on_bytes(bytes.size(), 0);
   const std::string_view text(bytes.data(), bytes.size());
   if (request_ == State::kLinger || broken_) {
-    discarded_ += bytes.size();
+    discarded_ += static_cast<uint32_t>(bytes.size());
     if (discarded_ > kMaxLinger) close();
     return;
   }
-  const size_t used = pending_.empty() ? process(text) : 0;
+  const size_t used = has_pending() ? 0 : process(text);
   if (request_ == State::kClosed || request_ == State::kLinger) return;
-  pending_.append(text.substr(used));
-  if (pending_.size() > kMaxPending && !wants_bytes()) transport_->pause();
-  if (!pending_.empty() && wants_bytes()) context_.loop_.flush_later(*this);
+  if (used < text.size()) {
+    Buffer& pending = state_->pending;
+    pending.append(text.substr(used));
+    if (pending.size() > kMaxPending && !wants_bytes()) transport_->pause();
+    if (wants_bytes()) context_.loop_.flush_later(*this);
+  }
   watch_head();
 }
 
@@ -95,30 +100,38 @@ size_t H1Server::process(std::string_view bytes) {
       break;
     }
     if (request_ == State::kIdle) begin_request();
-    const auto used = codec_.feed(bytes);
+    const auto used = state_->codec.feed(bytes);
     if (request_ == State::kClosed) break;
     if (!used) {
       refuse(used.error());
       break;
     }
     bytes.remove_prefix(*used);
-    if (codec_.complete() && request_ != State::kTunnel) {
+    if (state_->codec.complete() && request_ != State::kTunnel) {
       request_ = State::kDone;
       if (user_ == nullptr) finish_request();
     }
   }
   in_process_ = false;
+  if (request_ == State::kClosed || request_ == State::kLinger) end_request();
   return broken_ ? size : size - bytes.size();
 }
 
 void H1Server::begin_request() {
-  state_ = context_.take_state();
+  if (state_ == nullptr) state_ = context_.take_state(*this);
+  state_->peer = {transport_->peer(), listener_, local_port_};
   request_ = State::kHead;
   reply_ = Reply::kNone;
   discarded_ = 0;
-  ++requests_;
-  codec_.begin(state_->head, state_->arena, context_.options_.limits);
+  if (requests_ != UINT32_MAX) ++requests_;
+  state_->codec.begin(state_->head, state_->arena, context_.options_.limits);
   user_ = context_.handler_.on_stream(*this);
+}
+
+// Of a connection that takes no other request: gives back what the last one needed, unless its user
+// or the codec is still at it.
+void H1Server::end_request() {
+  if (user_ == nullptr && !in_process_) context_.give_state(std::move(state_));
 }
 
 // A head that did not come at once gets until header_timeout.
@@ -135,7 +148,7 @@ void H1Server::on_codec_head(Head& head, bool end) {
   const auto expect = head.fields.get(FieldId::kExpect);
   expects_continue_ = !end && !expect.empty() && equals_ignore_case(expect, "100-continue");
   if (user_ != nullptr) user_->on_head(head, end);
-  if (request_ == State::kClosed) codec_.stop();
+  if (request_ == State::kClosed) state_->codec.stop();
 }
 
 void H1Server::on_codec_body(std::string_view bytes) {
@@ -143,10 +156,10 @@ void H1Server::on_codec_body(std::string_view bytes) {
   if (user_ != nullptr) {
     user_->on_body(bytes, false);
   } else {
-    discarded_ += bytes.size();
+    discarded_ += static_cast<uint32_t>(bytes.size());
     if (discarded_ > kMaxDiscard) finish_connection();
   }
-  if (request_ == State::kClosed || request_ == State::kLinger) codec_.stop();
+  if (request_ == State::kClosed || request_ == State::kLinger) state_->codec.stop();
 }
 
 void H1Server::on_codec_end(Fields& trailers) {
@@ -157,7 +170,7 @@ void H1Server::on_codec_end(Fields& trailers) {
       user_->on_trailers(trailers);
     }
   }
-  if (request_ == State::kClosed) codec_.stop();
+  if (request_ == State::kClosed) state_->codec.stop();
 }
 
 void H1Server::flush() {
@@ -172,12 +185,13 @@ void H1Server::flush() {
 }
 
 void H1Server::process_pending() {
-  while (!pending_.empty() && wants_bytes()) {
-    const size_t used = process(pending_.front());
-    if (request_ == State::kClosed) return;
-    pending_.consume(broken_ ? pending_.size() : used);
+  while (has_pending() && wants_bytes()) {
+    const size_t used = process(state_->pending.front());
+    if (request_ == State::kClosed || request_ == State::kLinger) return;
+    state_->pending.consume(broken_ ? state_->pending.size() : used);
   }
-  if (!paused_ && pending_.size() <= kMaxPending) transport_->resume();
+  if (request_ == State::kIdle) end_request();
+  if (!paused_ && !pending_full()) transport_->resume();
 }
 
 // --- the response --------------------------------------------------------------------------------
@@ -204,7 +218,7 @@ void H1Server::send_head(const Head& head, bool end) {
     request_ = State::kTunnel;
     framing_ = h1::Framing::kUntilClose;
     h1::write_response_head(out, head, h1::Framing::kNone, h1::Connection::kDefault);
-    if (!pending_.empty()) context_.loop_.flush_later(*this);
+    if (has_pending()) context_.loop_.flush_later(*this);
     count_out(before);
     return;
   }
@@ -215,7 +229,7 @@ void H1Server::send_head(const Head& head, bool end) {
   // A client that was told the outcome before "100 Continue" may send the body or not: no way to
   // tell.
   if (broken_ || expects_continue_ || context_.draining_ || (most != 0 && requests_ >= most) ||
-      framing_ == h1::Framing::kUntilClose || !codec_.keep_alive()) {
+      framing_ == h1::Framing::kUntilClose || !state_->codec.keep_alive()) {
     close_after_ = true;
   }
   h1::Connection connection = h1::Connection::kDefault;
@@ -272,7 +286,7 @@ void H1Server::pause() {
 
 void H1Server::resume() {
   paused_ = false;
-  if (request_ != State::kClosed && pending_.size() <= kMaxPending) transport_->resume();
+  if (request_ != State::kClosed && !pending_full()) transport_->resume();
 }
 
 // --- the end of a request ------------------------------------------------------------------------
@@ -281,7 +295,7 @@ void H1Server::release() {
   user_ = nullptr;
   paused_ = false;
   if (request_ == State::kClosed) {
-    context_.give_state(std::move(state_));
+    end_request();
     return;
   }
   if (reply_ != Reply::kDone) {
@@ -303,7 +317,13 @@ void H1Server::finish_request() {
     finish_connection();
     return;
   }
-  context_.give_state(std::move(state_));
+  const bool more = has_pending();
+  if (more) {
+    state_->head = Head();
+    state_->arena.reset();
+  } else {
+    context_.give_state(std::move(state_));
+  }
   request_ = State::kIdle;
   reply_ = Reply::kNone;
   idle_since_ms_ = context_.loop_.now_ms();
@@ -313,7 +333,7 @@ void H1Server::finish_request() {
   if (idle.count() > 0 && (late || !timer_.armed())) {
     context_.loop_.arm(timer_, static_cast<uint64_t>(idle.count()));
   }
-  if (!pending_.empty()) {
+  if (more) {
     context_.loop_.flush_later(*this);
   } else {
     transport_->resume();
@@ -324,7 +344,7 @@ void H1Server::finish_request() {
 void H1Server::refuse(const Error& error) {
   broken_ = true;
   close_after_ = true;
-  pending_.clear();
+  state_->pending.clear();
   Loop::cancel(timer_);
   if (user_ == nullptr) {
     finish_connection();
@@ -345,15 +365,15 @@ void H1Server::abandon(const Error&) {
 void H1Server::finish_connection() {
   if (request_ == State::kClosed || request_ == State::kLinger) return;
   // With nothing unread a close can't turn into a reset: it comes as soon as the response is out.
-  close_when_flushed_ = request_ == State::kDone && pending_.empty() && !broken_;
+  close_when_flushed_ = request_ == State::kDone && !has_pending() && !broken_;
   request_ = State::kLinger;
-  pending_.clear();
   discarded_ = 0;
   transport_->shutdown();
   if (close_when_flushed_) context_.loop_.flush_later(*this);
   context_.loop_.arm(timer_, kLingerMs);
   transport_->resume();
-  if (user_ == nullptr) context_.give_state(std::move(state_));
+  if (state_ != nullptr) state_->pending.clear();
+  end_request();
 }
 
 // The client is still taking what is queued for it; one that takes nothing is cut off, so that it
@@ -366,7 +386,7 @@ bool H1Server::still_flushing() {
     close();
     return true;
   }
-  last_queued_ = queued;
+  last_queued_ = static_cast<uint32_t>(queued);
   context_.loop_.arm(timer_, kFlushMs);
   return true;
 }
@@ -423,7 +443,7 @@ void H1Server::on_drain() {
 
 void H1Server::drain() {
   close_after_ = true;
-  if (request_ != State::kIdle || !pending_.empty()) return;
+  if (request_ != State::kIdle || has_pending()) return;
   const uint64_t age = context_.loop_.now_ms() - idle_since_ms_;
   if (requests_ == 0 && age < kFirstRequestMs) {
     // Its first request is most likely on its way, and nobody would answer it.
@@ -445,12 +465,12 @@ void H1Server::close() {
   request_ = State::kClosed;
   Loop::cancel(timer_);
   transport_.reset();
-  pending_.clear();
+  if (state_ != nullptr) state_->pending.clear();
   Flushable::unlink();
   ListNode<H1Server>::unlink();
   --context_.count_;
-  if (context_.observer_ != nullptr) context_.observer_->on_closed(peer_.listener);
-  if (user_ == nullptr) context_.give_state(std::move(state_));
+  if (context_.observer_ != nullptr) context_.observer_->on_closed(listener_);
+  end_request();
   context_.loop_.bury(this);
 }
 

@@ -1,5 +1,5 @@
 // The server side of HTTP/1.x connections (RFC 9112): one request at a time, pipelined ones wait.
-// An idle connection holds no buffer and no arena; those belong to the request and are recycled.
+// An idle connection is small: its codec, buffer and arena belong to the request and are recycled.
 #pragma once
 
 #include <memory>
@@ -55,11 +55,15 @@ class H1ServerContext {
   friend class H1Server;
   // What one request needs, recycled.
   struct RequestState {
+    explicit RequestState(H1CodecUser& user) : codec(H1Codec::Kind::kRequest, user) {}
     Arena arena;
     Head head;
+    H1Codec codec;
+    Buffer pending;  // read, but of a later request, or of a tunnel that does not stand yet
+    Peer peer;
   };
   static constexpr size_t kKeptStates = 256;
-  std::unique_ptr<RequestState> take_state();
+  std::unique_ptr<RequestState> take_state(H1CodecUser& user);
   void give_state(std::unique_ptr<RequestState> state);
 
   Loop& loop_;
@@ -79,7 +83,8 @@ class H1Server final : public ServerStream,
                        public Mortal,
                        public ListNode<H1Server> {
  public:
-  H1Server(H1ServerContext& context, TransportPtr transport, const Peer& peer);
+  H1Server(H1ServerContext& context, TransportPtr transport, uint16_t listener,
+           uint16_t local_port);
 
   // Closes when idle; else marks the connection to close after the response.
   void drain();
@@ -93,7 +98,7 @@ class H1Server final : public ServerStream,
   void resume() override;
   void release() override;
   Arena& arena() override { return state_->arena; }
-  const Peer& peer() const override { return peer_; }
+  const Peer& peer() const override { return state_->peer; }
   void close_after() override { close_after_ = true; }
 
   // TransportUser
@@ -117,7 +122,10 @@ class H1Server final : public ServerStream,
   enum class State : uint8_t { kIdle, kHead, kBody, kDone, kTunnel, kLinger, kClosed };
   enum class Reply : uint8_t { kNone, kStarted, kDone };
 
+  bool has_pending() const { return state_ != nullptr && !state_->pending.empty(); }
+  bool pending_full() const { return has_pending() && state_->pending.size() > kMaxPending; }
   void begin_request();
+  void end_request();
   size_t process(std::string_view bytes);
   void process_pending();
   void finish_request();
@@ -142,16 +150,15 @@ class H1Server final : public ServerStream,
 
   H1ServerContext& context_;
   TransportPtr transport_;
-  Peer peer_;
-  std::unique_ptr<H1ServerContext::RequestState> state_;
+  std::unique_ptr<H1ServerContext::RequestState> state_;  // null while idle, and when it is over
   StreamUser* user_ = nullptr;
-  H1Codec codec_;
-  Buffer pending_;  // read, but of a later request, or of a tunnel that does not stand yet
   Timer timer_;
   uint64_t idle_since_ms_ = 0;
-  uint64_t requests_ = 0;
-  uint64_t discarded_ = 0;
-  size_t last_queued_ = 0;  // when the timer last looked
+  uint32_t requests_ = 0;
+  uint32_t discarded_ = 0;
+  uint32_t last_queued_ = 0;  // when the timer last looked
+  const uint16_t listener_;
+  const uint16_t local_port_;
   State request_ = State::kIdle;
   Reply reply_ = Reply::kNone;
   h1::Framing framing_ = h1::Framing::kNone;

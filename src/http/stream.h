@@ -62,7 +62,8 @@ class Stream {
 
 class ServerStream : public Stream {
  public:
-  virtual Arena& arena() = 0;  // lives until release
+  // Both live until release.
+  virtual Arena& arena() = 0;
   virtual const Peer& peer() const = 0;
   // The connection takes no other request after this one.
   virtual void close_after() = 0;

@@ -7,6 +7,7 @@ namespace lictor {
 
 Loop::Loop() : read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBuffer)) {
   if (uv_loop_init(&uv_) != 0) throw std::runtime_error("cannot make an event loop");
+  uv_.data = this;
   uv_timer_init(&uv_, &timer_);
   timer_.data = this;
   uv_async_init(&uv_, &wakeup_,

@@ -29,7 +29,7 @@ struct Tcp::PendingWrite {
 
 void Tcp::PendingWriteDeleter::operator()(PendingWrite* pending) const { delete pending; }
 
-Tcp::Tcp(Loop& loop) : loop_(loop) {
+Tcp::Tcp(Loop& loop) {
   uv_tcp_init(loop.uv(), &handle_);
   handle_.data = this;
 }
@@ -94,10 +94,10 @@ void Tcp::on_connected(int status) {
       reading_ = false;
       resume();
     }
-    if (!output_.empty()) loop_.flush_later(*this);
+    if (!output_.empty()) loop().flush_later(*this);
     user_->on_connect();
   }
-  loop_.end_turn();
+  loop().end_turn();
 }
 
 void Tcp::resume() {
@@ -107,7 +107,7 @@ void Tcp::resume() {
   uv_read_start(
       reinterpret_cast<uv_stream_t*>(&handle_),
       [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-        const auto space = static_cast<Tcp*>(handle->data)->loop_.read_buffer();
+        const auto space = static_cast<Tcp*>(handle->data)->loop().read_buffer();
         *buffer = uv_buf_init(space.data(), static_cast<unsigned>(space.size()));
       },
       [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
@@ -132,11 +132,11 @@ void Tcp::on_read(ssize_t count, const uv_buf_t* buffer) {
     pause();
     fail(static_cast<int>(count), Failure::kUpstreamReset);
   }
-  loop_.end_turn();
+  loop().end_turn();
 }
 
 Buffer& Tcp::output() {
-  if (!writing_) loop_.flush_later(*this);
+  if (!writing_) loop().flush_later(*this);
   return output_;
 }
 
@@ -215,12 +215,12 @@ void Tcp::on_written(int status) {
     if (!output_.empty()) send({});
     notify_drained();
   }
-  loop_.end_turn();
+  loop().end_turn();
 }
 
 void Tcp::flush() {
   if (state_ == State::kBroken) {
-    if (user_ != nullptr) user_->on_error(error_);
+    if (user_ != nullptr) user_->on_error({failure_, false, uv_strerror(status_)});
     return;
   }
   if (state_ != State::kOpen || writing_) return;
@@ -240,7 +240,7 @@ void Tcp::notify_drained() {
 void Tcp::shutdown() {
   if (state_ == State::kBroken || state_ == State::kClosing) return;
   want_shutdown_ = true;
-  if (!writing_) loop_.flush_later(*this);
+  if (!writing_) loop().flush_later(*this);
 }
 
 void Tcp::finish_shutdown() {
@@ -254,9 +254,10 @@ void Tcp::fail(int status, Failure failure) {
   if (state_ == State::kBroken || state_ == State::kClosing) return;
   pause();
   state_ = State::kBroken;
-  error_ = {is_ours(status) ? Failure::kNoResources : failure, false, uv_strerror(status)};
+  status_ = status;
+  failure_ = is_ours(status) ? Failure::kNoResources : failure;
   output_.clear();
-  loop_.flush_later(*this);
+  loop().flush_later(*this);
 }
 
 void Tcp::close() {

@@ -59,13 +59,15 @@ class Tcp final : public Transport, public Flushable {
     void operator()(PendingWrite* pending) const;
   };
 
-  Loop& loop_;
+  Loop& loop() const { return *static_cast<Loop*>(handle_.loop->data); }
+
   TransportUser* user_ = nullptr;
   uv_tcp_t handle_;
   Buffer output_;
   std::unique_ptr<PendingWrite, PendingWriteDeleter> pending_;  // made when a socket first fills
   SocketAddress peer_;
-  Error error_;
+  int status_ = 0;  // libuv's, of a broken connection
+  Failure failure_ = Failure::kNone;
   State state_ = State::kOpen;
   bool writing_ = false;     // pending_ is with libuv
   bool want_drain_ = false;  // a write returned false

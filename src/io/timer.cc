@@ -21,8 +21,6 @@ void TimerWheel::place(Timer& timer) {
   unsigned level = distance == 0 ? 0 : (std::bit_width(distance) - 1) / kBits;
   level = std::min(level, kLevels - 1);
   const unsigned slot = (timer.tick_ >> (level * kBits)) & (kSlots - 1);
-  timer.level_ = static_cast<uint8_t>(level);
-  timer.slot_ = static_cast<uint8_t>(slot);
   slots_[level][slot].push_back(timer);
   used_[level] |= uint64_t{1} << slot;
 }

@@ -28,8 +28,6 @@ class Timer : public ListNode<Timer> {
   uint64_t tick_ = 0;
   void* owner_ = nullptr;
   void (*fire_)(void*) = nullptr;
-  uint8_t level_ = 0;
-  uint8_t slot_ = 0;
 };
 
 class TimerWheel {

@@ -95,11 +95,17 @@ TEST_CASE("arenas are used again") {
 
 TEST_CASE("who the peer is") {
   Bench bench;
+  bench.plan = [](Visit& visit) {
+    visit.log.then_end = [at = &visit] {
+      const auto& peer = at->stream.peer();
+      CHECK(peer.address.to_string() == "192.0.2.7:4711");
+      CHECK(peer.listener == 3);
+      CHECK(peer.local_port == 8080);
+      at->answer();
+    };
+  };
   bench.ask(request("/"));
-  const auto& peer = bench.visit().stream.peer();
-  CHECK(peer.address.to_string() == "192.0.2.7:4711");
-  CHECK(peer.listener == 3);
-  CHECK(peer.local_port == 8080);
+  CHECK(bench.visits.size() == 1);
 }
 
 TEST_CASE("connections and bytes are counted") {
