@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "http/rules.h"
 #include "http/uri.h"
@@ -50,6 +51,7 @@ struct H1Callbacks {
   static int extension(llhttp_t* parser, const char*, size_t size) {
     return codec(parser).on_extension(size);
   }
+  static int extension_done(llhttp_t* parser) { return codec(parser).on_extension_done(); }
   static const llhttp_settings_t* settings() {
     static const llhttp_settings_t made = [] {
       llhttp_settings_t s;
@@ -66,6 +68,8 @@ struct H1Callbacks {
       s.on_message_complete = event<&H1Codec::on_message_done>;
       s.on_chunk_extension_name = extension;
       s.on_chunk_extension_value = extension;
+      s.on_chunk_extension_name_complete = extension_done;
+      s.on_chunk_extension_value_complete = extension_done;
       return s;
     }();
     return &made;
@@ -105,7 +109,8 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
   name_ = value_ = upgrade_ = {};
   error_ = {};
   bytes_ = 0;
-  extension_bytes_ = spare_bytes_ = head_bytes_ = 0;
+  field_count_ = 0;
+  extension_bytes_ = extension_part_ = spare_bytes_ = head_bytes_ = 0;
   state_ = State::kHead;
   started_ = stopped_ = false;
   keep_alive_ = true;
@@ -117,7 +122,10 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
 
 Result<size_t> H1Codec::feed(std::string_view bytes) {
   if (bytes.empty() || complete()) return size_t{0};
-  started_ = true;
+  if (!std::exchange(started_, true) && kind_ == Kind::kResponse && bytes.front() != 'H') {
+    // llhttp would skip line breaks, which are the leftovers of something else.
+    return fail(malformed(), "the response does not begin with its version");
+  }
   const bool was_in_head = in_head();
   if (was_in_head) bytes = bytes.substr(0, kHeadStep - head_bytes_ % kHeadStep);
   if (kind_ == Kind::kRequest && line_.state != Line::kDone) {
@@ -155,19 +163,27 @@ Result<size_t> H1Codec::feed(std::string_view bytes) {
 // space pass, and can't tell a bad line from a method or version that it doesn't know.
 Result<void> H1Codec::scan_request_line(std::string_view bytes) {
   for (const char c : bytes) {
-    if (line_.state == Line::kBefore) {
-      if (c == '\r' || c == '\n') continue;
-      line_.state = Line::kMethod;
-    }
-    ++line_.size;
     switch (line_.state) {
+      case Line::kBefore:
+        if (c == '\r') {
+          line_.state = Line::kBeforeLf;
+          break;
+        }
+        line_.state = Line::kMethod;
+        [[fallthrough]];
       case Line::kMethod:
-        if (c == ' ' && line_.size > 1) {
+        if (c == ' ' && line_.part > 0) {
           line_.state = Line::kTarget;
           line_.part = 0;
         } else if (!is_token_char(c)) {
           return fail(Failure::kBadRequest, "the request line does not begin with a method");
+        } else if (++line_.part > kMaxMethodBytes) {
+          return fail(Failure::kNotImplemented, "the method is not known");
         }
+        break;
+      case Line::kBeforeLf:
+        line_.state = Line::kBefore;
+        if (c != '\n') return fail(Failure::kBadRequest, "a CR without LF before the request line");
         break;
       case Line::kTarget:
         if (c == ' ' && line_.part > 0) {
@@ -175,8 +191,8 @@ Result<void> H1Codec::scan_request_line(std::string_view bytes) {
           line_.part = 0;
         } else if (static_cast<unsigned char>(c) <= ' ') {
           return fail(Failure::kBadRequest, "the request line is not method, target and version");
-        } else {
-          ++line_.part;
+        } else if (++line_.part > limits_->uri_bytes) {
+          return fail(Failure::kUriTooLong, "the request target is too long");
         }
         break;
       case Line::kVersion:
@@ -195,9 +211,6 @@ Result<void> H1Codec::scan_request_line(std::string_view bytes) {
       default:
         break;
     }
-  }
-  if (line_.size > limits_->uri_bytes + kMaxMethodBytes + 16) {
-    return fail(Failure::kUriTooLong, "the request target is too long");
   }
   return {};
 }
@@ -229,9 +242,12 @@ int H1Codec::fail_with(Failure failure, const char* detail) {
 
 Error H1Codec::parser_error() const {
   const auto* parser = std::launder(reinterpret_cast<const llhttp_t*>(parser_.data()));
-  // The line is well-formed, so this is a token that llhttp has no method for: not the client's
-  // fault.
-  if (kind_ == Kind::kRequest && llhttp_get_errno(parser) == HPE_INVALID_METHOD) {
+  // The line is well-formed, so this is a token that llhttp has no method for, or has it in another
+  // protocol: not the client's fault.
+  const auto code = llhttp_get_errno(parser);
+  const bool in_line = kind_ == Kind::kRequest && !line_parsed_;
+  if ((in_line && (code == HPE_INVALID_METHOD || code == HPE_INVALID_CONSTANT)) ||
+      head_->method_name == "PRI") {
     return {Failure::kNotImplemented, false, "the method is not known"};
   }
   const char* reason = llhttp_get_error_reason(parser);
@@ -271,22 +287,21 @@ int H1Codec::on_field_done() {
     value_.remove_suffix(1);
   const Field field{name_, value_, field_id(name_)};
   name_ = value_ = {};
+  const bool too_many = ++field_count_ > limits_->header_count;
   if (state_ != State::kHead) {
-    if (trailers_.size() >= limits_->header_count) {
-      return fail_with(malformed(), "there are too many trailer fields");
-    }
+    if (too_many) return fail_with(malformed(), "there are too many trailer fields");
     if (is_allowed_trailer(field)) trailers_.add(*arena_, field);
     return 0;
+  }
+  if (too_many) {
+    return fail_with(kind_ == Kind::kRequest ? Failure::kHeadersTooLarge : malformed(),
+                     "there are too many header fields");
   }
   if (const auto taken = take_field(field); !taken) return fail_with(taken.error());
   return 0;
 }
 
 Result<void> H1Codec::take_field(Field field) {
-  if (head_->fields.size() >= limits_->header_count) {
-    return fail(kind_ == Kind::kRequest ? Failure::kHeadersTooLarge : malformed(),
-                "there are too many header fields");
-  }
   switch (field.id) {
     case FieldId::kContentLength:
       return take_length(field.value);
@@ -363,6 +378,10 @@ Result<void> H1Codec::check_request() {
 }
 
 Result<void> H1Codec::check_response() {
+  if (head_->status < 100 || head_->status > 599) {
+    return fail(malformed(), "the status is not between 100 and 599");
+  }
+  if (!is_field_value(head_->reason)) return fail(malformed(), "a control in the reason phrase");
   const bool bodiless = is_bodiless(head_->status) || request_method_ == Method::kHead;
   if (bodiless) {
     const bool framed = has_chunked_ || (has_length_ && head_->length > 0);
@@ -385,9 +404,6 @@ int H1Codec::on_head_done() {
   head_->version = minor == 0 ? Version::kHttp10 : Version::kHttp11;
   head_->status =
       static_cast<uint16_t>(kind_ == Kind::kResponse ? llhttp_get_status_code(parser) : 0);
-  if (kind_ == Kind::kResponse && (head_->status < 100 || head_->status > 599)) {
-    return fail_with(malformed(), "the status is not between 100 and 599");
-  }
   if (const auto good = check_framing(); !good) return fail_with(good.error());
   if (const auto good = kind_ == Kind::kRequest ? check_request() : check_response(); !good) {
     return fail_with(good.error());
@@ -404,6 +420,7 @@ int H1Codec::on_head_done() {
   keep_alive_ = !connection_close_ && !until_close &&
                 (head_->version == Version::kHttp11 || connection_keep_alive_);
   bytes_ = 0;
+  field_count_ = 0;
   user_->on_codec_head(*head_, end);
   if (stopped_) return HPE_USER;
   return bodiless || switched ? 1 : 0;
@@ -420,8 +437,15 @@ int H1Codec::on_message_done() {
 
 int H1Codec::on_extension(size_t size) {
   extension_bytes_ += size;
+  extension_part_ += size;
   return extension_bytes_ > kMaxExtensionBytes ? fail_with(malformed(), "too many chunk extensions")
                                                : 0;
+}
+
+// A name or a value is through; neither may be empty (RFC 9112, section 7.1.1).
+int H1Codec::on_extension_done() {
+  if (std::exchange(extension_part_, 0) > 0) return 0;
+  return fail_with(malformed(), "a chunk extension with an empty part");
 }
 
 }  // namespace lictor

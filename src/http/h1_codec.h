@@ -70,10 +70,9 @@ class H1Codec {
   enum class State : uint8_t { kHead, kBody, kComplete };
   // How far a request line has been read, by our own eyes.
   struct Line {
-    enum State : uint8_t { kBefore, kMethod, kTarget, kVersion, kCr, kDone };
+    enum State : uint8_t { kBefore, kBeforeLf, kMethod, kTarget, kVersion, kCr, kDone };
     State state = kBefore;
     std::array<char, 8> version{};
-    uint64_t size = 0;
     uint64_t part = 0;  // bytes of the part that is being read
   };
 
@@ -90,6 +89,7 @@ class H1Codec {
   int on_head_done();
   int on_message_done();
   int on_extension(size_t size);
+  int on_extension_done();
   Result<void> take_field(Field field);
   Result<void> take_length(std::string_view value);
   Result<void> take_host(std::string_view value);
@@ -115,12 +115,14 @@ class H1Codec {
   Error error_;
   uint64_t bytes_ = 0;  // names and values of the head, later of the trailers
   uint64_t extension_bytes_ = 0;
-  uint64_t spare_bytes_ = 0;  // of a head, outside its fields
-  uint64_t head_bytes_ = 0;   // of a head that goes on
+  uint64_t extension_part_ = 0;  // of the name or value that is being read
+  uint64_t spare_bytes_ = 0;     // of a head, outside its fields
+  uint64_t head_bytes_ = 0;      // of a head that goes on
   Kind kind_;
   Method request_method_ = Method::kGet;
   State state_ = State::kHead;
   Line line_;
+  uint32_t field_count_ = 0;  // of the head, later of the trailers; whatever becomes of them
   bool line_error_ = false;   // llhttp gave up before the line's end
   bool line_parsed_ = false;  // llhttp is through with it
   bool started_ = false;

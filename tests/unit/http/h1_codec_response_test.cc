@@ -134,6 +134,11 @@ TEST_CASE("status lines that are not exactly one are refused") {
                          {"ICY 200 X\r\n\r\n", "http_protocol_error"},
                          {"RTSP/1.0 200 OK\r\n\r\n", "http_protocol_error"},
                          {"garbage\r\n\r\n", "http_protocol_error"},
+                         {"\r\nHTTP/1.1 200 OK\r\n\r\n", "http_protocol_error"},
+                         {"\nHTTP/1.1 200 OK\r\n\r\n", "http_protocol_error"},
+                         {"HTTP/1.1 200 O\0K\r\n\r\n"sv, "http_protocol_error"},
+                         {"HTTP/1.1 200 O\x01K\r\n\r\n", "http_protocol_error"},
+                         {"HTTP/1.1 200 O\x7fK\r\n\r\n", "http_protocol_error"},
                          {"GET / HTTP/1.1\r\n\r\n", "http_protocol_error"},
                          {"220 mail.example ESMTP\r\n", "http_protocol_error"},
                      });

@@ -35,6 +35,15 @@ TEST_CASE("the request target has a limit") {
   CHECK(reading.read(request(21)) == "uri_too_long");
   CHECK(reading.read(request(5'000)) == "uri_too_long");
   CHECK(reading.in_pieces("GET /" + std::string(5'000, 'a'), 1, 1) == "uri_too_long");
+  // Whatever follows, and wherever the reads end.
+  CHECK(reading.read("GET /" + std::string(100, 'a') + " nonsense\r\n\r\n") == "uri_too_long");
+}
+
+TEST_CASE("a method is as long as methods are") {
+  const Reading reading;
+  CHECK(reading.read(std::string(200, 'X') + " / HTTP/1.1\r\nHost: h\r\n\r\n") ==
+        "not_implemented");
+  CHECK(reading.read(std::string(20'000, 'X') + "\r\n") == "not_implemented");
 }
 
 TEST_CASE("names and values of a head have a limit together") {
@@ -47,11 +56,12 @@ TEST_CASE("names and values of a head have a limit together") {
   CHECK(reading.read(get(std::string(10'000, 'n'))) == "headers_too_large");
 }
 
-TEST_CASE("fields have a limit in number") {
+TEST_CASE("fields have a limit in number, Host and framing among them") {
   Reading reading;
   reading.limits.header_count = 3;
-  CHECK(reading.read(get("A: 1\r\nB: 2\r\nC: 3\r\n\r\n")) == "GET / 1.1 h none A=1 B=2 C=3 keep");
-  CHECK(reading.read(get("A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n")) == "headers_too_large");
+  CHECK(reading.read(get("A: 1\r\nB: 2\r\n\r\n")) == "GET / 1.1 h none A=1 B=2 keep");
+  CHECK(reading.read(get("A: 1\r\nB: 2\r\nC: 3\r\n\r\n")) == "headers_too_large");
+  CHECK(reading.read(get("A: 1\r\nContent-Length: 0\r\nB: 2\r\n\r\n")) == "headers_too_large");
 }
 
 TEST_CASE("what is in no field is bounded too") {
@@ -87,10 +97,10 @@ TEST_CASE("trailers have limits") {
   CHECK(reading.read(sized(16'000)).starts_with("POST / 1.1 h unknown | X=v"));
   CHECK(reading.read(sized(17'000)) == "headers_too_large in the body");
   Reading few;
-  few.limits.header_count = 3;
+  few.limits.header_count = 2;
   CHECK(few.read(chunked("0\r\nA: 1\r\nB: 2\r\n\r\n")) == "POST / 1.1 h unknown | A=1 B=2 keep");
-  CHECK(few.read(chunked("0\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n")) ==
-        "bad_request in the body");
+  CHECK(few.read(chunked("0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n")) == "bad_request in the body");
+  CHECK(few.read(chunked("0\r\nTE: 1\r\nTE: 2\r\nTE: 3\r\n\r\n")) == "bad_request in the body");
 }
 
 TEST_CASE("chunk extensions have a limit for the whole message") {
