@@ -1,6 +1,8 @@
 """Malformed and ambiguous messages. What is wrong from a client gets 400 and the end of its connection, from an upstream
 502; and no byte of it may be taken for another message."""
 
+import signal
+
 import pytest
 
 from harness.backend import answer, raw
@@ -243,6 +245,25 @@ def test_malformed_answers_are_502(gateway, backend, data):
     response = gateway.get("/")
     response.problem(502, "upstream_failed")
     assert b"not HTTP" not in response.body
+
+
+@pytest.mark.xfail(reason="a reset right behind bytes is told as an orderly end (src/io/tcp.cc)", strict=False)
+def test_a_reset_is_no_end_of_a_body(gateway, backend):
+    """Even when the gateway hears of both at once: it is held while they come."""
+
+    def handler(exchange):
+        gateway.signal(signal.SIGSTOP)
+        eventually(gateway.is_stopped)
+        exchange.send(b"HTTP/1.1 200 OK\r\n\r\nonly a part")
+        exchange.reset()
+        gateway.signal(signal.SIGCONT)
+
+    backend.default = handler
+    with gateway.client() as client, pytest.raises((Truncated, Closed)):
+        client.send_request("GET", "/")
+        response = client.read_response()
+        assert response.status == 502, "a part looked whole"
+        raise Truncated("the reset overtook the head")
 
 
 def test_an_endless_head_is_502(gateway, backend):
