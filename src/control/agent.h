@@ -1,4 +1,5 @@
-// One Consul agent as its watches share it: the client, the slots, and what is known of its health.
+// One Consul agent as its watches share it: the client, the slots, what is known of its health, and
+// what wakes the watches that need not ask.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include "control/consul.h"
 #include "control/monitor.h"
 #include "control/scheduler.h"
+#include "control/waker.h"
 
 namespace lictor {
 
@@ -16,12 +18,14 @@ struct Agent {
       : scheduler(time),
         consul(config, fetcher),
         budget(std::max<size_t>(2, config.max_connections) - 1),
-        monitor(time, config.address) {}
+        monitor(time, config.address),
+        waker(*this) {}
 
   Scheduler& scheduler;
   Consul consul;
   QueryBudget budget;
   ConsulMonitor monitor;
+  Waker waker;
 };
 
 }  // namespace lictor

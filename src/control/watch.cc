@@ -26,6 +26,7 @@ Watch::Watch(Agent& agent, Options options, Sink sink)
 Watch::~Watch() {
   fetch_.reset();
   agent_.budget.leave(this);
+  if (options_.takes_turns) agent_.waker.leave(this, options_.query.datacenter);
   agent_.monitor.gone(this);
 }
 
@@ -33,6 +34,7 @@ void Watch::start() {
   if (state_ != State::kStopped) return;
   agent_.budget.join(this);
   enqueue();
+  if (options_.takes_turns) agent_.waker.join(this, options_.query.datacenter);
 }
 
 void Watch::enqueue() {
@@ -45,6 +47,7 @@ void Watch::on_slot() {
   asked_at_ = agent_.scheduler.now();
   asked_index_ = index_;
   asked_long_ = index_ != 0 && !in_crowd();
+  asked_moves_ = moves();
   ConsulQuery query = options_.query;
   query.index = index_;
   // With nothing known yet there is nothing to lose: a stale answer is better than none.
@@ -66,7 +69,43 @@ bool Watch::in_crowd() const {
 
 Millis Watch::nominal_wait() const {
   const Millis wait = agent_.consul.config().wait;
-  return in_crowd() ? std::min(wait, agent_.budget.turn_wait()) : wait;
+  if (!in_crowd()) return wait;
+  // Where something has moved already, a server may lag a little behind, and that is all.
+  return std::min(wait, moves() ? QueryBudget::kLeastWait : agent_.budget.turn_wait());
+}
+
+// None: whatever moves is only seen by asking.
+std::optional<uint64_t> Watch::moves() const {
+  if (!options_.takes_turns || !in_crowd()) return std::nullopt;
+  return agent_.waker.moves(options_.query.datacenter);
+}
+
+void Watch::ask_or_sleep() {
+  if (const auto now = moves(); now && index_ != 0) {
+    const auto safety = static_cast<double>(Waker::kSafety.count());
+    const Millis pause =
+        asked_moves_ != now
+            ? QueryBudget::kRound
+            : Millis(static_cast<int64_t>(safety * (1 - agent_.scheduler.random() / 8)));
+    if (const Millis left = asked_at_ + pause - agent_.scheduler.now(); left > Millis(0)) {
+      state_ = State::kSleeping;
+      timer_->start(left);
+      return;
+    }
+  }
+  enqueue();
+}
+
+void Watch::on_moved() {
+  if (state_ == State::kSleeping) ask_or_sleep();
+}
+
+// As if this watch had met the fault itself.
+void Watch::on_lost() {
+  if (!applied_hash_) return;
+  index_ = 0;
+  lost_ = doubt_ = true;
+  if (state_ == State::kSleeping) enqueue();
 }
 
 void Watch::on_crowded() {
@@ -84,6 +123,8 @@ void Watch::end_query() {
 
 void Watch::on_timer() {
   if (state_ == State::kPausing) {
+    ask_or_sleep();
+  } else if (state_ == State::kSleeping) {
     enqueue();
   } else if (state_ == State::kAsking) {
     end_query();
@@ -154,7 +195,8 @@ void Watch::accept(const ConsulAnswer& answer, bool changed, size_t hash) {
   index_ = last_index_ = *answer.index;
   settle_until_.reset();
   lost_ = doubt_ = false;
-  faults_ = held_ = 0;
+  backoff_.reset();
+  held_ = 0;
   noise_ = changed || last_index_ == asked_index_ ? 0 : noise_ + 1;
   const Millis spacing = noise_ < kQuietAfter ? kSpacing : kQuietSpacing;
   pause(asked_at_ + spacing - agent_.scheduler.now());
@@ -165,7 +207,7 @@ void Watch::hold(const ConsulAnswer& answer, const std::string& what) {
   const char* why = answer.known_leader ? "the index went backwards" : "no known leader";
   log::debug("consul: {}: answer held: {}, and {}", options_.name, why, what);
   index_ = 0;
-  faults_ = 0;
+  backoff_.reset();
   if (++held_ >= kHeldSilently) {
     agent_.monitor.failed(this, options_.name, ConsulMonitor::Fault::kQuery,
                           std::string("answers that take away are held: ") + why);
@@ -198,14 +240,7 @@ void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::st
   lost_ = lost_ || fault == ConsulMonitor::Fault::kAgent;
   doubt_ = doubt_ || (lost_ && applied_hash_);
   const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
-  pause(backoff(refused ? kRefusedCap : kBackoffCap));
-}
-
-Millis Watch::backoff(Millis cap) {
-  const uint32_t doublings = std::min<uint32_t>(faults_++, 10);
-  const Millis full = std::min(cap, kBackoffBase * (1 << doublings));
-  const double share = 0.5 + 0.5 * agent_.scheduler.random();
-  return Millis(static_cast<int64_t>(static_cast<double>(full.count()) * share));
+  pause(backoff_.next(agent_.scheduler, refused ? kRefusedCap : kBackoffCap));
 }
 
 void Watch::pause(Millis delay) {

@@ -16,6 +16,7 @@
 //   5. The sink takes it, and the next query has its index.
 // Queries start at least kSpacing apart (less than 20 a second), and kQuietSpacing when the index
 // keeps moving without a change. One that is not answered in time is given up and asked again.
+// In a crowd, a watch sleeps until something has moved in its datacenter (see waker.h).
 #pragma once
 
 #include <cstdint>
@@ -25,17 +26,17 @@
 #include <string>
 
 #include "control/agent.h"
+#include "control/backoff.h"
 
 namespace lictor {
 
-class Watch final : private QueryBudget::Member {
+class Watch final : private QueryBudget::Member, private Waker::Sleeper {
  public:
   static constexpr Millis kSpacing{55};
   static constexpr Millis kQuietSpacing{250};
   static constexpr uint32_t kQuietAfter = 20;  // answers in a row
   // A change must be seen within 2 s of a fault's end: the cap, a query and the publisher's quiet
   // time stay below that.
-  static constexpr Millis kBackoffBase{100};
   static constexpr Millis kBackoffCap{1'250};
   static constexpr Millis kRefusedCap{10'000};  // a 4xx won't pass by itself
   static constexpr Millis kHeldPause{250};
@@ -74,10 +75,14 @@ class Watch final : private QueryBudget::Member {
   bool answered() const { return applied_hash_.has_value(); }
 
  private:
-  enum class State : uint8_t { kStopped, kQueued, kAsking, kPausing };
+  enum class State : uint8_t { kStopped, kQueued, kAsking, kPausing, kSleeping };
 
   void on_slot() override;
   void on_crowded() override;
+  void on_moved() override;
+  void on_lost() override;
+  void ask_or_sleep();
+  std::optional<uint64_t> moves() const;
   void enqueue();
   void on_timer();
   void end_query();
@@ -91,7 +96,6 @@ class Watch final : private QueryBudget::Member {
   void pause(Millis delay);
   bool in_crowd() const;
   Millis nominal_wait() const;
-  Millis backoff(Millis cap);
 
   Agent& agent_;
   const Options options_;
@@ -99,9 +103,11 @@ class Watch final : private QueryBudget::Member {
   State state_ = State::kStopped;
   std::unique_ptr<ScheduledCall> timer_;  // the query's deadline while asking, else the pause's end
   std::unique_ptr<Fetch> fetch_;
+  Backoff backoff_;
   Millis asked_at_{0};
   uint64_t asked_index_ = 0;
   bool asked_long_ = false;
+  std::optional<uint64_t> asked_moves_;
   bool asked_consistent_ = false;
 
   uint64_t index_ = 0;       // of the next query
@@ -109,10 +115,9 @@ class Watch final : private QueryBudget::Member {
   std::optional<size_t> applied_hash_;
   bool doubt_ = false;  // only a consistent read counts
   std::optional<Millis> settle_until_;
-  bool lost_ = false;    // an agent's fault since the last answer taken
-  uint32_t faults_ = 0;  // in a row
-  uint32_t held_ = 0;    // in a row
-  uint32_t noise_ = 0;   // answers in a row whose index moved without a change
+  bool lost_ = false;   // an agent's fault since the last answer taken
+  uint32_t held_ = 0;   // in a row
+  uint32_t noise_ = 0;  // answers in a row whose index moved without a change
 };
 
 }  // namespace lictor

@@ -1,6 +1,7 @@
 """An agent that denies by default: the policy of docs/consul-acl.md is enough, and what happens without."""
 
 import re
+import time
 
 import pytest
 
@@ -42,9 +43,9 @@ def start(make, guarded, tmp_path):
     documents = Documents(guarded, "lictor")
     documents.put("routes/all", all_to("web"))
 
-    def start(rules, **more):
+    def start(rules, consul=None, **more):
         (tmp_path / "token").write_text(guarded.new_token(rules))
-        return make.gateway_on(guarded, "lictor", consul={"token_file": str(tmp_path / "token")}, register={"service": "lictor"}, **more)
+        return make.gateway_on(guarded, "lictor", consul={"token_file": str(tmp_path / "token"), **(consul or {})}, register={"service": "lictor"}, **more)
 
     yield start
     documents.clear()
@@ -62,6 +63,32 @@ def test_the_documented_policy_is_enough(start, guarded):
     assert not [line for line in gateway.stderr if "denied" in line]
     gateway.stop()
     eventually(lambda: registered(guarded), [])
+
+
+def test_the_documented_policy_is_enough_for_more_services_than_connections(start, guarded):
+    """They sleep until a query of all checks, registrations and nodes moves."""
+    for name in (f"crowd-{number}" for number in range(20)):
+        guarded.register(name, name, 80, check=None)
+        guarded.kv_put(f"lictor/routes/{name}", {"path": f"/{name}", "service": name})
+    gateway = start(documented_policy(), consul={"max_connections": 10})
+
+    def queries():
+        return gateway.admin.status()["consul"]["queries"]
+
+    def at_rest():
+        before = queries()
+        time.sleep(0.5)
+        return queries() - before <= 1
+
+    eventually(at_rest, within=10)
+    guarded.register("crowd-7", "another", 81, check=None)
+    eventually(lambda: len(gateway.admin.instances("crowd-7")), 2, within=3)
+    guarded.register_node_check("critical")
+    try:
+        eventually(lambda: {one["health"] for one in gateway.admin.instances("crowd-8").values()}, {"critical"}, within=3)
+    finally:
+        guarded.deregister_node_check()
+    assert gateway.admin.status()["consul"]["errors_total"] == 0
 
 
 def without(kind):

@@ -89,7 +89,7 @@ class FakeConsul(Server):
 
     def set_instances(self, service, *entries):
         with self._change:
-            self._bump(f"health/{service}")
+            self._bump(f"health/{service}", "checks", "catalog/services", "catalog/nodes")
             self.instances[service] = list(entries)
 
     def set_backends(self, service, *backends):
@@ -103,9 +103,10 @@ class FakeConsul(Server):
             self._changed = {endpoint: index for endpoint in self._changed}
             self._change.notify_all()
 
-    def _bump(self, endpoint):
+    def _bump(self, *endpoints):
         self._index += 1
-        self._changed[endpoint] = self._index
+        for endpoint in endpoints:
+            self._changed[endpoint] = self._index
         self._change.notify_all()
 
     def index_of(self, endpoint):
@@ -183,6 +184,8 @@ class FakeConsul(Server):
             return "kv"
         if path.startswith("/v1/health/service/"):
             return "health/" + path[len("/v1/health/service/") :]
+        if path.startswith("/v1/health/state/"):
+            return "checks"
         return path.removeprefix("/v1/")
 
     def _answer(self, connection, query):
@@ -220,6 +223,15 @@ class FakeConsul(Server):
             return (200, found) if found else (404, None)
         if query.endpoint.startswith("health/"):
             return 200, self.instances.get(query.endpoint[len("health/") :], [])
+        if query.endpoint == "checks":
+            checks = [check for entries in self.instances.values() for one in entries for check in one["Checks"]]
+            assert query.params.get("filter") in (None, 'Status != "passing"')
+            return 200, [check for check in checks if "filter" not in query.params or check["Status"] != "passing"]
+        if query.endpoint == "catalog/services":
+            return 200, {service: sorted({tag for one in entries for tag in one["Service"]["Tags"]}) for service, entries in self.instances.items() if entries}
+        if query.endpoint == "catalog/nodes":
+            assert query.params.get("filter") == 'Node == ""'
+            return 200, []
         if query.endpoint == "status/leader":
             return 200, "127.0.0.1:8300"
         if query.endpoint == "agent/self":
