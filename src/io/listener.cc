@@ -4,10 +4,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "base/log.h"
 #include "io/tcp.h"
 
 namespace lictor {
@@ -67,40 +69,70 @@ SocketAddress socket_name(int fd) {
   return SocketAddress::from(reinterpret_cast<sockaddr*>(&name));
 }
 
+Listener::Listener(Loop& loop, int fd, Acceptor& acceptor)
+    : loop_(loop), acceptor_(acceptor), fd_(fd) {
+  pause_.bind<&Listener::watch>(this);
+  handle_.data = this;
+}
+
 std::expected<Listener*, std::string> Listener::open(Loop& loop, int fd, Acceptor& acceptor) {
-  auto* self = new Listener(loop, acceptor);
-  uv_tcp_init(loop.uv(), &self->handle_);
-  self->handle_.data = self;
-  int status = uv_tcp_open(&self->handle_, fd);
-  if (status != 0) {
+  auto* self = new Listener(loop, fd, acceptor);
+  if (const int status = uv_poll_init(loop.uv(), &self->handle_, fd); status != 0) {
+    delete self;
     ::close(fd);
-  } else {
-    status = uv_listen(reinterpret_cast<uv_stream_t*>(&self->handle_), kBacklog,
-                       [](uv_stream_t* stream, int result) {
-                         static_cast<Listener*>(stream->data)->on_connection(result);
-                       });
+    return std::unexpected(uv_strerror(status));
   }
+  int status = ::listen(fd, kBacklog) == 0 ? 0 : -errno;
+  if (status == 0) status = self->watch();
   if (status == 0) return self;
   self->close();
   return std::unexpected(uv_strerror(status));
 }
 
-void Listener::on_connection(int status) {
-  if (status != 0) return;
-  if (auto transport = Tcp::accept(loop_, reinterpret_cast<uv_stream_t*>(&handle_))) {
-    acceptor_.on_accept(std::move(transport));
+// One connection a turn, so that a crowd that comes at once is shared by the workers, and those who
+// are already served wait for none of it.
+int Listener::watch() {
+  return uv_poll_start(&handle_, UV_READABLE, [](uv_poll_t* poll, int status, int) {
+    auto* self = static_cast<Listener*>(poll->data);
+    if (status == 0) self->accept_one();
+    self->loop_.end_turn();
+  });
+}
+
+// False when there was none.
+bool Listener::accept_one() {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  auto* const address = reinterpret_cast<sockaddr*>(&name);
+  const int fd = ::accept4(fd_, address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) back_off(errno);
+    return false;
   }
-  loop_.end_turn();
+  auto transport = Tcp::adopt(loop_, fd, SocketAddress::from(address));
+  if (transport) acceptor_.on_accept(std::move(transport));
+  return true;
+}
+
+void Listener::back_off(int code) {
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&handle_)) != 0) return;
+  uv_poll_stop(&handle_);
+  loop_.arm(pause_, kBackOffMs);
+  // One line a minute, whichever listener it is: all of them lack the same.
+  constexpr uint64_t kQuietMs = 60'000;
+  static std::atomic<uint64_t> quiet_until{0};
+  const uint64_t now = loop_.now_ms();
+  uint64_t until = quiet_until.load(std::memory_order_relaxed);
+  if (now < until || !quiet_until.compare_exchange_strong(until, now + kQuietMs)) return;
+  log::warn("no new connections for now: {}", uv_strerror(-code));
 }
 
 void Listener::close() {
-  uv_os_fd_t fd = -1;
-  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&handle_), &fd) == 0) {
-    // Closing resets what waits in the kernel's queue: those clients were told they are connected.
-    for (int taken; (taken = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-      if (auto transport = Tcp::adopt(loop_, taken)) acceptor_.on_accept(std::move(transport));
-    }
-  }
+  // Closing resets what waits in the kernel's queue: those clients were told they are connected.
+  uv_poll_stop(&handle_);
+  while (accept_one()) continue;
+  Loop::cancel(pause_);
+  ::close(fd_);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle_),
            [](uv_handle_t* handle) { delete static_cast<Listener*>(handle->data); });
 }

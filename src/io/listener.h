@@ -27,8 +27,12 @@ class Acceptor {
 std::expected<int, std::string> bind_socket(const SocketAddress& address, bool exclusive);
 SocketAddress socket_name(int fd);
 
+// Short of descriptors or memory it stops taking connections for a while: they wait in the kernel's
+// queue, and those that are open go on.
 class Listener {
  public:
+  static constexpr uint64_t kBackOffMs = 100;
+
   // Takes `fd`. Connections come to `acceptor` until close.
   static std::expected<Listener*, std::string> open(Loop& loop, int fd, Acceptor& acceptor);
   // Idempotent by being the last call: connections already in the kernel's queue are accepted
@@ -36,12 +40,16 @@ class Listener {
   void close();
 
  private:
-  Listener(Loop& loop, Acceptor& acceptor) : loop_(loop), acceptor_(acceptor) {}
-  void on_connection(int status);
+  Listener(Loop& loop, int fd, Acceptor& acceptor);
+  int watch();
+  bool accept_one();
+  void back_off(int code);
 
   Loop& loop_;
   Acceptor& acceptor_;
-  uv_tcp_t handle_;
+  const int fd_;
+  uv_poll_t handle_;
+  Timer pause_;
 };
 
 }  // namespace lictor

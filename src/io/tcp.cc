@@ -34,31 +34,15 @@ Tcp::Tcp(Loop& loop) {
   handle_.data = this;
 }
 
-TransportPtr Tcp::accept(Loop& loop, uv_stream_t* listener) {
-  TransportPtr made(new Tcp(loop));
-  auto* tcp = static_cast<Tcp*>(made.get());
-  if (uv_accept(listener, reinterpret_cast<uv_stream_t*>(&tcp->handle_)) != 0) return nullptr;
-  if (!tcp->start_accepted()) return nullptr;
-  return made;
-}
-
-TransportPtr Tcp::adopt(Loop& loop, int fd) {
+TransportPtr Tcp::adopt(Loop& loop, int fd, const SocketAddress& peer) {
   TransportPtr made(new Tcp(loop));
   auto* tcp = static_cast<Tcp*>(made.get());
   if (uv_tcp_open(&tcp->handle_, fd) != 0) {
     ::close(fd);
     return nullptr;
   }
-  if (!tcp->start_accepted()) return nullptr;
-  return made;
-}
-
-bool Tcp::start_accepted() {
-  sockaddr_storage name{};
-  int size = sizeof(name);
-  if (uv_tcp_getpeername(&handle_, reinterpret_cast<sockaddr*>(&name), &size) != 0) return false;
-  peer_ = SocketAddress::from(reinterpret_cast<sockaddr*>(&name));
-  return true;  // TCP_NODELAY and keep-alive come from the listening socket
+  tcp->peer_ = peer;
+  return made;  // TCP_NODELAY and keep-alive come from the listening socket
 }
 
 TransportPtr Tcp::connect(Loop& loop, const SocketAddress& address, TransportUser* user) {
@@ -125,14 +109,25 @@ void Tcp::on_read(ssize_t count, const uv_buf_t* buffer) {
   if (count == 0 || state_ == State::kClosing) return;
   if (count > 0) {
     user_->on_read({buffer->base, static_cast<size_t>(count)});
-  } else if (count == UV_EOF) {
-    pause();
-    user_->on_eof();
   } else {
     pause();
-    fail(static_cast<int>(count), Failure::kUpstreamReset);
+    const int status = count == UV_EOF ? pending_error() : static_cast<int>(count);
+    if (status == 0) {
+      user_->on_eof();
+    } else {
+      fail(status, Failure::kUpstreamReset);
+    }
   }
   loop().end_turn();
+}
+
+// libuv calls a hang-up behind bytes an end without asking what it was; a reset is none.
+int Tcp::pending_error() const {
+  uv_os_fd_t fd = -1;
+  int code = 0;
+  socklen_t size = sizeof(code);
+  if (uv_fileno(reinterpret_cast<const uv_handle_t*>(&handle_), &fd) != 0) return 0;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? -code : 0;
 }
 
 Buffer& Tcp::output() {

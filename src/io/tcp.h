@@ -16,10 +16,8 @@ inline constexpr int kKeepAliveSeconds = 60;
 
 class Tcp final : public Transport, public Flushable {
  public:
-  // Null when the connection was gone before it could be accepted.
-  static TransportPtr accept(Loop& loop, uv_stream_t* listener);
-  // The same for a descriptor that accept(2) gave; takes it.
-  static TransportPtr adopt(Loop& loop, int fd);
+  // Of a connected socket, which it takes, that accept(2) gave. Null when libuv can't have it.
+  static TransportPtr adopt(Loop& loop, int fd, const SocketAddress& peer);
   // Starts connecting; on_connect or on_error (kConnectRefused) follows, never from inside this
   // call.
   static TransportPtr connect(Loop& loop, const SocketAddress& address, TransportUser* user);
@@ -40,9 +38,9 @@ class Tcp final : public Transport, public Flushable {
   enum class State : uint8_t { kConnecting, kOpen, kBroken, kClosing };
 
   explicit Tcp(Loop& loop);
-  bool start_accepted();
   void begin_close();
   ~Tcp() override = default;
+  int pending_error() const;
   void on_read(ssize_t count, const uv_buf_t* buffer);
   void on_written(int status);
   void on_connected(int status);

@@ -16,9 +16,6 @@ ASKS = {
     "GET upgrade": b"GET /asked HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n",
 }
 
-KNOWN = {"framing: until a reset": "a reset right behind bytes is told as an orderly end (src/io/tcp.cc)"}
-
-
 @pytest.fixture(scope="module")
 def recorder(make_once):
     return make_once.keep(Recorder())
@@ -211,9 +208,7 @@ def response_verdict(gateway, recorder, fence, case, one_by_one):
 
 
 @pytest.mark.parametrize("case", corpus.read("responses"), ids=lambda case: case.id)
-def test_a_response(request, gateway, recorder, fence, case):
-    if case.id in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[case.id], strict=False))
+def test_a_response(gateway, recorder, fence, case):
     whole = response_verdict(gateway, recorder, fence, case, one_by_one=False)
     split = response_verdict(gateway, recorder, fence, case, one_by_one=True)
     assert split == whole or case.one("upstream") == "resets", "the verdict depends on the pieces"

@@ -247,7 +247,6 @@ def test_malformed_answers_are_502(gateway, backend, data):
     assert b"not HTTP" not in response.body
 
 
-@pytest.mark.xfail(reason="a reset right behind bytes is told as an orderly end (src/io/tcp.cc)", strict=False)
 def test_a_reset_is_no_end_of_a_body(gateway, backend):
     """Even when the gateway hears of both at once: it is held while they come."""
 

@@ -450,7 +450,7 @@ def test_a_large_download_arrives_whole(gateway, backend, chunked):
 
 
 # What the kernel's buffers on two connections may take, and what the gateway may add of its own.
-KERNEL_BUFFERS = 24 * MiB
+KERNEL_BUFFERS = 48 * MiB
 OWN_MEMORY = (64 if is_sanitized() else 4) * MiB
 PATIENCE = 1.0
 

@@ -1,9 +1,11 @@
 #include "io/listener.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <string>
 
+#include "base/log.h"
 #include "io/sockets.h"
 
 using lictor::bind_socket;
@@ -76,6 +78,28 @@ TEST_CASE("a listener that closes takes in who is connected already") {
   door.accepted[0]->resume();
   REQUIRE(run_until(loop, [&] { return user.heard("read"); }));
   CHECK(user.text == "hello");
+}
+
+TEST_CASE("short of descriptors, a listener takes a rest and then who waited") {
+  Loop loop;
+  Door door(loop);
+  const auto client = RawSocket::connect(door.address());
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int next = ::dup(client.fd());
+  ::close(next);
+  const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  lictor::log::set_level(lictor::log::Level::kOff);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  run_a_little(loop);
+  const size_t meanwhile = door.accepted.size();
+  // It does not ask again and again: nothing wakes the loop up until the rest is over.
+  const bool rests = uv_backend_timeout(loop.uv()) > 0;
+  setrlimit(RLIMIT_NOFILE, &before);
+  lictor::log::set_level(lictor::log::Level::kInfo);
+  CHECK(meanwhile == 0);
+  CHECK(rests);
+  CHECK(run_until(loop, [&] { return door.accepted.size() == 1; }));
 }
 
 TEST_CASE("a closed listener refuses") {

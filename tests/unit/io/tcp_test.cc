@@ -253,6 +253,16 @@ TEST_CASE("close ends in order") {
   CHECK(line.user.events.empty());
 }
 
+TEST_CASE("a reset right behind bytes is an error, not their end") {
+  Line line;
+  line.near->resume();
+  line.far.send("half");
+  line.far.reset();
+  REQUIRE(run_until(line.loop, [&] { return line.user.heard("error") || line.user.heard("eof"); }));
+  CHECK(line.user.text == "half");
+  CHECK(line.user.heard("error"));
+}
+
 TEST_CASE("abort ends with a reset") {
   Line line;
   line.near.release()->abort();
