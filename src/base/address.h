@@ -44,6 +44,9 @@ class SocketAddress {
   IpAddress ip() const { return IpAddress::from(raw()); }
   uint16_t port() const;
   std::string to_string() const;
+  bool operator==(const SocketAddress& other) const {
+    return port() == other.port() && ip() == other.ip();
+  }
 
  private:
   sockaddr_in6 storage_{};  // holds sockaddr_in as well

@@ -103,8 +103,8 @@ struct EjectionPolicy {
 
 // What ring_hash looks at. `set`: a client without the cookie is given one.
 struct HashOn {
-  enum class Kind : uint8_t { kNone, kHeader, kCookie, kQuery, kClientIp };
-  Kind kind = Kind::kNone;
+  enum class Kind : uint8_t { kClientIp, kHeader, kCookie, kQuery };
+  Kind kind = Kind::kClientIp;
   std::string name;
   bool set = false;
 

@@ -57,13 +57,6 @@ void read_hash_on(JsonObject& object, HashOn& hash_on) {
   hash_on = std::move(read);
 }
 
-void check_balance(JsonObject& object, const UpstreamPolicy& policy) {
-  const bool ring = policy.balance == Balance::kRingHash;
-  if (ring && policy.hash_on.kind == HashOn::Kind::kNone) {
-    object.fail("balance", "ring_hash needs hash_on");
-  }
-}
-
 // The address in its one spelling. A name's last label has a letter, so that "10.0.0.300" is none.
 std::optional<std::string> parse_endpoint(std::string_view text) {
   if (const auto address = SocketAddress::parse(text)) return address->to_string();
@@ -184,7 +177,6 @@ void read_upstream(JsonObject& object, UpstreamPolicy& policy) {
   read_host(object, policy);
   read_off_switches(object);
   read_hash_on(object, policy.hash_on);
-  check_balance(object, policy);
   object.whole("panic_percent", policy.panic_percent, 0, 100);
   object.duration("slow_start", policy.slow_start);
   object.whole("max_connections", policy.max_connections, 0, kMaxLimit);

@@ -256,13 +256,15 @@ void Exchange::on_response_head(Head& head, bool end) {
     on_upstream_reset({Failure::kUpstreamProtocol, true, "a 101 that nobody asked for"});
     return;
   }
+  // A success shows at the end: a response may still break off.
   const bool failed = upstream_->is_failure_status(head.status);
-  record_health(failed ? Outcome::k5xx : Outcome::kOk);
+  if (failed || head.status == 101) record_health(failed ? Outcome::k5xx : Outcome::kOk);
   const RetryPolicy& retries = match_.route->retries;
   const bool retry_status = std::find(retries.on_status.begin(), retries.on_status.end(),
                                       head.status) != retries.on_status.end();
   if (retry_status && attempts_ < retries.attempts && may_resend() &&
       upstream_->can_retry(&request_slot_)) {
+    if (!failed) record_health(Outcome::kOk);
     end_try(head.status >= 500 ? Outcome::k5xx : Outcome::kOk);
     retry(Reason::kStatus);
     return;
@@ -295,6 +297,8 @@ void Exchange::send_response(Head& head, bool end) {
     down_->resume();
   } else if (end) {
     finish_response();
+  } else if (up_ != nullptr) {
+    watch_progress();
   }
 }
 
@@ -345,6 +349,8 @@ void Exchange::on_drain() {
 }
 
 void Exchange::finish_response() {
+  const bool whole = up_ != nullptr && phase_ != Phase::kTunnel;
+  if (whole && !upstream_->is_failure_status(status_)) record_health(Outcome::kOk);
   end_try(status_ >= 500 ? Outcome::k5xx : Outcome::kOk);
   finish();
 }

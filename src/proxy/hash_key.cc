@@ -9,10 +9,12 @@ std::optional<uint64_t> hash_key(const HashOn& hash_on, const Head& request, std
                                  const IpAddress& client_ip) {
   std::optional<std::string_view> value;
   switch (hash_on.kind) {
-    case HashOn::Kind::kNone:
-      break;
     case HashOn::Kind::kHeader:
-      if (const Field* field = request.fields.find(hash_on.name)) value = field->value;
+      if (equals_ignore_case(hash_on.name, "host")) {
+        value = request.authority;
+      } else if (const Field* field = request.fields.find(hash_on.name)) {
+        value = field->value;
+      }
       break;
     case HashOn::Kind::kCookie:
       value = find_cookie(request.fields, hash_on.name);

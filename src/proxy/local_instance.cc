@@ -25,7 +25,7 @@ LocalInstance::LocalInstance(Loop& loop, const Instance& instance,
       cells_(std::move(cells)),
       watcher_(&watcher),
       joined_ms_(joined_ms) {
-  key = instance.address;
+  key = socket_address_.to_string();
   idle_timer_.bind<&LocalInstance::expire_idle>(this);
 }
 

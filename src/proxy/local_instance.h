@@ -46,6 +46,7 @@ class LocalInstance final : public Candidate, public LocalCounted, public H1Clie
   const std::string& id() const { return id_; }
   const std::string& address() const { return address_; }
   const std::string& identity() const { return identity_; }
+  const SocketAddress& socket_address() const { return socket_address_; }
   InstanceState& state() const { return *state_; }
   InstanceCells& cells() const { return *cells_; }
   uint64_t joined_ms() const { return joined_ms_; }  // 0: it was there from the start

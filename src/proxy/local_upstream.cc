@@ -9,8 +9,10 @@ namespace {
 
 constexpr uint32_t kMostWeight = 65'535;
 
+// May be alive, and it is known where.
 bool is_up(const Instance& instance) {
-  return instance.health == Health::kPassing || instance.health == Health::kWarning;
+  return (instance.health == Health::kPassing || instance.health == Health::kWarning) &&
+         instance.socket_address.port() != 0;
 }
 
 bool out_by_operator(const Instance& instance) {
@@ -87,7 +89,10 @@ void LocalUpstream::set_instances(InstanceListPtr list) {
   for (const Instance& instance : list->instances) {
     const std::string identity = instance.identity();
     while (old != instances_.end() && (*old)->identity() < identity) (*old++)->retire();
-    if (old != instances_.end() && (*old)->identity() == identity) {
+    // A name may lead to another address now; the old one's connections are of no use.
+    const bool stays = old != instances_.end() && (*old)->identity() == identity &&
+                       (*old)->socket_address() == instance.socket_address;
+    if (stays) {
       next.push_back(std::move(*old++));
     } else {
       next.push_back(make_local<LocalInstance>(loop_, instance, list->state,
@@ -238,7 +243,8 @@ bool LocalUpstream::wait(Waiter& waiter) {
   const bool again = &waiter == retrying_;
   retrying_ = nullptr;
   UpstreamState& state = *list_->state;
-  if (state.pending.fetch_add(1) >= policy().max_pending && !again) {
+  const uint32_t most = policy().max_pending;
+  if (state.pending.fetch_add(1) >= most && most != 0 && !again) {
     --state.pending;
     return false;
   }

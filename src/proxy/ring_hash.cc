@@ -30,7 +30,7 @@ class RingHash final : public Balancer {
     uint32_t entry;
   };
   double points_per_weight() const;
-  bool has_room(const Entry& entry, uint64_t active) const;
+  bool has_room(const Entry& entry) const;
 
   std::vector<Entry> entries_;
   std::vector<Point> ring_;  // sorted by hash
@@ -64,7 +64,10 @@ void RingHash::set(std::span<const Entry> entries) {
   });
 }
 
-bool RingHash::has_room(const Entry& entry, uint64_t active) const {
+bool RingHash::has_room(const Entry& entry) const {
+  if (entry.candidate->active == 0) return true;
+  uint64_t active = 0;
+  for (const Entry& one : entries_) active += one.candidate->active;
   const double share = static_cast<double>(entry.weight) / static_cast<double>(weights_);
   const double most = std::ceil(kBound * static_cast<double>(active + 1) * share);
   return static_cast<double>(entry.candidate->active + 1) <= most;
@@ -72,8 +75,6 @@ bool RingHash::has_room(const Entry& entry, uint64_t active) const {
 
 Candidate* RingHash::pick(const Hint& hint) {
   if (ring_.empty()) return nullptr;
-  uint64_t active = 0;
-  for (const Entry& entry : entries_) active += entry.candidate->active;
   const uint64_t hash = hint.hash.value_or(chance_.next());
   auto at =
       std::lower_bound(ring_.begin(), ring_.end(), hash,
@@ -84,7 +85,7 @@ Candidate* RingHash::pick(const Hint& hint) {
     const Entry& entry = entries_[at->entry];
     if (is_excluded(hint, entry.candidate)) continue;
     if (allowed == nullptr) allowed = entry.candidate;
-    if (hint.sticky || has_room(entry, active)) return entry.candidate;
+    if (hint.sticky || has_room(entry)) return entry.candidate;
   }
   return allowed != nullptr ? allowed : entries_[ring_.front().entry].candidate;
 }

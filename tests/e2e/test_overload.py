@@ -176,16 +176,18 @@ def test_beyond_max_pending_is_overloaded_at_once(make, workers):
     assert gateway.get("/").status == 200
 
 
-def test_nobody_waits_when_max_pending_is_0(make):
+def test_no_max_pending_is_no_limit(make):
     backend = make.backend()
     gate = held(backend)
-    gateway = start(make, backend, max_connections=1, max_pending=0)
+    gateway = start(make, backend, max_connections=1, max_pending=0, connect_timeout="10s")
     together = Together(gateway)
     together.send("/held")
     eventually(lambda: gate.inside, 1)
-    gateway.get("/").problem(503, "overloaded")
+    for _ in range(20):
+        together.send("/")
+    pending_is(gateway, 1, 20, backend)
     gate.open()
-    assert together.wait() == [200]
+    assert together.wait() == [200] * 21
 
 
 def test_who_waits_longer_than_connect_timeout_is_overloaded(make):
@@ -336,7 +338,7 @@ def test_limits_of_one_upstream_leave_another_alone(make):
     documents = {
         "routes/full": {"path": "/held", "service": "full"},
         "routes/free": {"path": "/free", "service": "free"},
-        "upstreams/full": endpoints(full, max_connections=1, max_pending=0, max_requests=1),
+        "upstreams/full": endpoints(full, max_connections=1, max_requests=1),
         "upstreams/free": endpoints(free, max_connections=1, max_pending=100, max_requests=100, connect_timeout="5s"),
     }
     gateway = make.gateway(documents, workers=2)
@@ -423,7 +425,7 @@ def test_a_request_that_fails_gives_its_place_back(make, failing):
         "is_cut": lambda exchange: (exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), exchange.close()),
     }
     backend.on("/fails", handlers[failing])
-    gateway = start(make, backend, workers=1, max_connections=1, max_requests=1, max_pending=0, route={"timeout": "200ms"})
+    gateway = start(make, backend, workers=1, max_connections=1, max_requests=1, route={"timeout": "200ms"})
     for _ in range(5):
         try:
             gateway.get("/fails", method="POST", body=b"data")

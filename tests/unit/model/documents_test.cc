@@ -247,7 +247,6 @@ TEST_CASE("what is wrong with an upstream is told with its place") {
           Case{
               R"({"balance": "weighted_round_robbin"})",
               R"($.balance: "weighted_round_robbin" is not one of "weighted_round_robin", "round_robin", "random", "least_request", "ring_hash" (did you mean "weighted_round_robin"?))"},
-          Case{R"({"balance": "ring_hash"})", "$.balance: ring_hash needs hash_on"},
           Case{
               R"({"hash_on": "ip"})",
               R"($.hash_on: must be "client_ip" or an object with one of header, cookie and query)"},

@@ -311,6 +311,27 @@ TEST_CASE("an instance that fails in a row is left out, and comes back") {
   CHECK(failures == 3);
 }
 
+TEST_CASE("an instance that breaks off its responses is left out, however well they begin") {
+  ProxyBench bench(2);
+  bench.policy.ejection.consecutive_failures = 3;
+  bench.publish();
+  int broken = 0;
+  for (int i = 0; i < 20; ++i) {
+    FakeTransport& client = bench.ask_too(get());
+    Asked who = asked(bench);
+    who.far.read();
+    const bool bad = who.machine == bench.machines[0].get();
+    broken += bad ? 1 : 0;
+    who.far.send("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhi");
+    if (!bad) who.far.send("ya");
+    who.far.close();
+    REQUIRE(
+        turn_until(bench.loop, [&] { return !client.open() || client.sent().ends_with("hiya"); }));
+    bench.turn();
+  }
+  CHECK(broken == 3);
+}
+
 TEST_CASE("refused connections eject, too, without a request being lost") {
   ProxyBench bench(2);
   bench.policy.ejection.consecutive_failures = 2;
@@ -386,15 +407,18 @@ TEST_CASE("beyond max_requests and max_pending the answer is 503 overloaded at o
   bench.ask(get("/first"));
   Far service = asked(bench).far;
   service.read();
+  FakeTransport* waiting = nullptr;
   SUBCASE("requests") {}
   SUBCASE("waiting") {
     bench.policy.max_requests = 0;
     bench.policy.max_connections = 1;
-    bench.policy.max_pending = 0;
+    bench.policy.max_pending = 1;
     bench.publish();
+    waiting = &bench.ask_too(get("/waits"));
   }
   FakeTransport& other = bench.ask_too(get("/second"));
   CHECK(other.sent().find("\"overloaded\"") != std::string::npos);
+  if (waiting != nullptr) waiting->eof();
   service.send(kOk);
   bench.answer("hi");
   bench.turn();

@@ -146,6 +146,22 @@ TEST_CASE("a response that stalls is cut off after body_timeout") {
   CHECK(timeouts(bench) == 1);
 }
 
+TEST_CASE("a response whose body never begins stalls, too") {
+  ProxyBench bench;
+  bench.route.timeout = Millis(100'000);
+  bench.settings.body_timeout = Millis(5'000);
+  bench.ask(get());
+  Far service = bench.machines[0]->accept();
+  service.read();
+  service.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+  bench.answer("\r\n\r\n");
+  bench.pass(4'900);
+  CHECK(bench.client.open());
+  bench.pass(300);
+  CHECK(bench.client_cut_off());
+  CHECK(timeouts(bench) == 1);
+}
+
 TEST_CASE("a service that takes its time to answer does not stall") {
   ProxyBench bench;
   bench.route.timeout = Millis(100'000);

@@ -26,7 +26,8 @@ TEST_CASE("a request is hashed by what the policy names, or not at all") {
   CHECK(key(HashOn::Kind::kClientIp, "").has_value());
   CHECK(key(HashOn::Kind::kClientIp, "") != hash_key({HashOn::Kind::kClientIp, "", false}, request,
                                                      "", *IpAddress::parse("192.0.2.8")));
-  CHECK_FALSE(key(HashOn::Kind::kNone, ""));
+  request.authority = "shop.example";
+  CHECK(key(HashOn::Kind::kHeader, "Host") == stable_hash("shop.example"));
   CHECK_FALSE(key(HashOn::Kind::kHeader, "x-other"));
   CHECK_FALSE(key(HashOn::Kind::kCookie, "other"));
   CHECK_FALSE(key(HashOn::Kind::kQuery, "other"));

@@ -205,6 +205,20 @@ TEST_CASE("instances come and go, those that stay keep their turn") {
   CHECK(bench.picks(10) == Taken{{"b", 5}, {"c", 5}});
 }
 
+TEST_CASE("an instance whose name leads to another address is connected to there") {
+  Bench bench;
+  bench.add("a");
+  bench.publish();
+  const LocalInstance* before = &bench.instance("a");
+  bench.publish();
+  CHECK(&bench.instance("a") == before);
+  const SocketAddress moved = *SocketAddress::parse("127.0.0.2:1");
+  bench.instances.back().socket_address = moved;
+  bench.publish();
+  CHECK(bench.instance("a").socket_address() == moved);
+  CHECK(&bench.instance("a").state() == bench.list->instances[0].state.get());
+}
+
 // --- panic ---------------------------------------------------------------------------------------
 
 TEST_CASE("when too few are usable all that may be alive are used") {
@@ -231,6 +245,16 @@ TEST_CASE("when too few are usable all that may be alive are used") {
     bench.publish();
     CHECK(bench.picks(10) == Taken{{"good", 10}});
   }
+}
+
+TEST_CASE("nobody helps out whose address is not known") {
+  Bench bench;
+  bench.policy.panic_percent = 100;
+  bench.add("good");
+  bench.add("lost").usable = false;
+  bench.instances.back().socket_address = SocketAddress();
+  bench.publish();
+  CHECK(bench.picks(10) == Taken{{"good", 10}});
 }
 
 TEST_CASE("ejected instances help out in a panic, those that an operator took out do not") {
