@@ -46,3 +46,7 @@ build_asan() {
   configure_build build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
     -Db_lundef=false && ninja -C "$root/build-asan" "$@"
 }
+build_tsan() {
+  configure_build build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false &&
+    ninja -C "$root/build-tsan" "$@"
+}

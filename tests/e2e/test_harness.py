@@ -170,6 +170,7 @@ def test_the_fake_holds_a_blocking_query_until_the_change(fake):
     fake.set_instances("web", entry("a", 80))
     first = ask(fake, "/v1/health/service/web")
     index = first.fields["x-consul-index"]
+    eventually(lambda: not fake.waiting("health/web"))
     with Client(fake.endpoint) as client:
         client.send_request("GET", f"/v1/health/service/web?index={index}&wait=10s")
         client.expect_silence(0.2)
