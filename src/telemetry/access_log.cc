@@ -31,6 +31,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kBatchMs = 10;
 constexpr size_t kMaxShards = 16;
+constexpr size_t kFirstBuffer = 64
+                                << 10;  // more than a batch of ordinary traffic: no line allocates
 
 size_t thread_number() {
   static std::atomic<size_t> next{0};
@@ -106,6 +108,8 @@ AccessLog::Impl::Impl(Options given)
   if (wake_fd < 0) throw std::runtime_error("access log: no eventfd");
   const size_t count = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kMaxShards);
   shards = std::vector<Shard>(count);
+  for (Shard& shard : shards) shard.lines.reserve(kFirstBuffer);
+  batch.reserve(kFirstBuffer);
 }
 
 // --- threads that log ----------------------------------------------------------------------------
