@@ -1,6 +1,7 @@
 """Many requests of mixed kinds, good and bad, at once: nothing breaks, and nothing grows from the half to the end.
 
-LICTOR_SOAK_REQUESTS says how many (20000); scripts/test lets the sanitizer build have 100000.
+LICTOR_SOAK_REQUESTS says how many (20000); scripts/test lets the sanitizer build have 100000. LICTOR_SOAK_SECONDS is how
+long everything changes under traffic (10).
 """
 
 import collections
@@ -20,6 +21,7 @@ from harness.wait import eventually
 from harness.wire import Closed, Truncated
 
 REQUESTS = int(os.environ.get("LICTOR_SOAK_REQUESTS", "20000"))
+SECONDS = float(os.environ.get("LICTOR_SOAK_SECONDS", "10"))
 THREADS = 4
 
 
@@ -251,3 +253,127 @@ def test_changing_configuration_leaves_nothing_behind(make, fake):
     (rss_1, fds_1), (rss_2, fds_2) = seen[1:]
     assert rss_2 - rss_1 < (64 << 20 if is_sanitized() else 1 << 20), seen
     assert fds_2 - fds_1 <= 16, seen
+
+
+class Numbered:
+    """Requests with a number of their own each, and answers that must carry it."""
+
+    def __init__(self, gateway, seed):
+        self.gateway, self.random = gateway, random.Random(seed)
+        self.seed, self.number, self.client = seed, 0, None
+        self.kinds = [self.get] * 12 + [self.post] * 6 + [self.pipeline] * 2 + [self.gives_up, self.upstream_resets, self.upstream_breaks_off, self.large]
+
+    def next_id(self):
+        self.number += 1
+        return f"{self.seed}-{self.number}"
+
+    def ask(self, method, target, status=200, **how):
+        self.client = self.client or Client(self.gateway.address)
+        response = self.client.request(method, target, **how)
+        assert response.status == status, f"{method} {target}: {response.status} {response.body[:300]!r}"
+        if response.closes:
+            self.renew()
+        return response
+
+    def renew(self):
+        if self.client:
+            self.client.close()
+        self.client = None
+
+    def run_one(self):
+        self.random.choice(self.kinds)()
+
+    def get(self):
+        name = self.next_id()
+        assert self.ask("GET", f"/id/{name}").body.decode() == f"/id/{name}"
+
+    def large(self):
+        name = self.next_id()
+        assert self.ask("GET", f"/id/{name}?large").body == f"/id/{name}?large".encode() * 10_000
+
+    def post(self):
+        name = self.next_id()
+        body = name.encode() * self.random.choice([1, 100, 10_000])
+        assert self.ask("POST", f"/id/{name}?echo", body=body).body == body
+
+    def pipeline(self):
+        self.renew()
+        self.client = Client(self.gateway.address)
+        names = [self.next_id() for _ in range(5)]
+        self.client.send(b"".join(request_bytes("GET", f"/id/{name}") for name in names))
+        for name in names:
+            assert self.client.read_response().body.decode() == f"/id/{name}"
+
+    def gives_up(self):
+        self.renew()
+        client = Client(self.gateway.address)
+        client.send(request_bytes("GET", f"/id/{self.next_id()}?large")[: self.random.choice([20, 1000])])
+        time.sleep(self.random.random() / 100)
+        client.reset()
+
+    def upstream_resets(self):
+        self.ask("GET", f"/id/{self.next_id()}?resets", status=502)
+
+    def upstream_breaks_off(self):
+        try:
+            self.ask("GET", f"/id/{self.next_id()}?breaks-off")
+            raise AssertionError("a response that broke off looks whole")
+        except Truncated:
+            self.renew()
+
+
+def answers_number(exchange):
+    target = exchange.request.target
+    if target.endswith("?resets"):
+        exchange.reset()
+    elif target.endswith("?breaks-off"):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        exchange.reset()
+    elif target.endswith("?echo"):
+        exchange.reply(body=exchange.request.body)
+    else:
+        exchange.reply(body=target.encode() * (10_000 if target.endswith("?large") else 1))
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+def test_everything_changes_and_no_answer_is_wrong_or_lost(make, fake):
+    backends = make.backends("a", "b", "c", "d", "e")
+    for backend in backends:
+        backend.default = answers_number
+    fake.put("upstreams/web", {"ejection": {"consecutive_failures": 0}, "idle_timeout": "100ms"})
+    fake.put("routes/all", {"path": "/*", "service": "web"})
+    fake.set_backends("web", *backends)
+    gateway = make.gateway_on(fake, workers=2)
+    started, failures, asked, held = time.monotonic(), [], collections.Counter(), []
+
+    def run(seed):
+        numbered = Numbered(gateway, seed)
+        while time.monotonic() - started < SECONDS and not failures:
+            try:
+                numbered.run_one()
+                asked[seed] += 1
+            except Exception as failure:
+                failures.append(repr(failure))
+        numbered.renew()
+
+    threads = [threading.Thread(target=run, args=(seed,), daemon=True) for seed in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    change = random.Random(7)
+    while time.monotonic() - started < SECONDS and not failures:
+        fake.put("routes/all", {"path": change.choice(["/*", "/id/*", "/id/{name}"]), "service": "web", "timeout": f"{change.randrange(10, 20)}s"})
+        fake.put(f"routes/other-{change.randrange(20)}", {"path": f"/other/{change.random()}", "service": f"other-{change.randrange(5)}"})
+        fake.set_backends("web", *change.sample(backends, change.randrange(1, 6)))
+        if len(held) < 1 and time.monotonic() - started > SECONDS / 3:
+            held.append((gateway.rss(), gateway.descriptors()))
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
+    assert sum(asked.values()) > 50 * SECONDS / (10 if is_sanitized() else 1)
+    eventually(lambda: gateway.admin.metrics().one("lictor_connections", listener="http"), 0, within=10)
+    eventually(lambda: sum(one["active_requests"] for one in gateway.admin.instances("web").values()), 0)
+    (rss, descriptors), (rss_end, descriptors_end) = *held, (gateway.rss(), gateway.descriptors())
+    assert rss_end - rss < (64 << 20 if is_sanitized() else 2 << 20), f"memory grew from {rss >> 10} to {rss_end >> 10} KiB"
+    assert descriptors_end - descriptors <= 16, f"descriptors grew from {descriptors} to {descriptors_end}"
