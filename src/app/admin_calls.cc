@@ -119,7 +119,7 @@ AdminResponse get_status(AdminContext& context) {
 Json route_json(const Route& route, const Metrics& metrics) {
   Json backends = Json::array();
   for (const Backend& backend : route.backends) {
-    backends.push_back({{"service", backend.service}, {"weight", backend.weight}});
+    backends.push_back(backend_json(backend));
   }
   Json filters = Json::array();
   for (const auto& filter : route.filters) filters.push_back(filter->name());

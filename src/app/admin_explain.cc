@@ -46,6 +46,14 @@ std::string read_query(std::string_view query, ExplainRequest& out) {
                          : "";
 }
 
+Json target_json(const Destination& target) {
+  Json json = {{"service", target.service}};
+  if (!target.datacenter.empty()) json["datacenter"] = target.datacenter;
+  if (!target.subset.tags.empty()) json["tags"] = target.subset.tags;
+  if (!target.subset.meta.empty()) json["meta"] = target.subset.meta;
+  return json;
+}
+
 Json instances_json(const AdminSource& source, const Destination& target) {
   Json list = Json::array();
   const InstanceListPtr known = source.instances(target.upstream_key());
@@ -64,9 +72,9 @@ Json backends_json(const AdminSource& source, const Route* route) {
   Json list = Json::array();
   if (route == nullptr) return list;
   for (const Backend& backend : route->backends) {
-    list.push_back({{"service", backend.upstream_key()},
-                    {"weight", backend.weight},
-                    {"instances", instances_json(source, backend)}});
+    Json json = backend_json(backend);
+    json["instances"] = instances_json(source, backend);
+    list.push_back(std::move(json));
   }
   return list;
 }
@@ -101,6 +109,15 @@ Json explanation_json(const AdminSource& source, const Explanation& found) {
 }
 
 }  // namespace
+
+Json backend_json(const Backend& backend) {
+  Json json = target_json(backend);
+  json["weight"] = backend.weight;
+  if (backend.failover.empty()) return json;
+  Json& failover = json["failover"] = Json::array();
+  for (const Destination& target : backend.failover) failover.push_back(target_json(target));
+  return json;
+}
 
 AdminResponse get_explain(AdminContext& context) {
   ExplainRequest request;

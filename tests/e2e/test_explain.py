@@ -137,3 +137,14 @@ def test_a_token_opens_the_admin_port_to_the_commands(make, tmp_path):
     admin = f"http://{gateway.admin.address[0]}:{gateway.admin.address[1]}"
     assert run_lictor("status", "--admin", admin).returncode == 1
     assert run_lictor("status", "--admin", admin, "--token-file", token).returncode == 0
+
+
+def test_backends_are_shown_as_their_document_has_them(make, fake):
+    failover = [{"service": "spare", "tags": ["v1"]}, {"service": "web", "datacenter": "dc2"}]
+    documented = {"service": "web", "datacenter": "dc1", "tags": ["v2"], "meta": {"zone": "a"}, "weight": 3, "failover": failover}
+    fake.put("routes/all", {"path": "/*", "backends": [documented]})
+    gateway = make.gateway_on(fake)
+    (route,) = gateway.admin.json("/v1/routes/all")
+    assert route["backends"] == [documented]
+    (explained,) = gateway.admin.json("/v1/explain?method=GET&url=http://test.example/")["backends"]
+    assert {**explained, "instances": []} == {**documented, "instances": []}
