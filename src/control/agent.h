@@ -21,6 +21,15 @@ struct Agent {
         monitor(time, config.address),
         waker(*this) {}
 
+  // What a connection carries is known from the first answer on.
+  void learn(const ConsulAnswer& answer) {
+    if (answer.status == 0) return;
+    const size_t connections = std::max<size_t>(2, consul.config().max_connections) - 1;
+    if (budget.set_slots(connections * (answer.multiplexed ? kStreams : 1))) waker.update();
+  }
+
+  static constexpr size_t kStreams = 100;  // a connection, with HTTP/2; as many as curl uses of one
+
   Scheduler& scheduler;
   Consul consul;
   QueryBudget budget;

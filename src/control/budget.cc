@@ -10,7 +10,19 @@ QueryBudget::QueryBudget(size_t slots) : slots_(std::max<size_t>(slots, 1)) {}
 void QueryBudget::join(Member* member) {
   const bool before = crowded();
   members_.insert(member);
-  if (before || !crowded()) return;
+  if (!before && crowded()) end_long_queries();
+}
+
+bool QueryBudget::set_slots(size_t slots) {
+  if (slots == slots_) return false;
+  const bool before = crowded();
+  slots_ = slots;
+  if (!before && crowded()) end_long_queries();
+  serve();
+  return true;
+}
+
+void QueryBudget::end_long_queries() {
   const std::vector<Member*> holders(holders_.begin(), holders_.end());
   for (Member* holder : holders) holder->on_crowded();
 }

@@ -1,6 +1,6 @@
 // Who may ask the agent now. Each watch holds a slot while its query is out, and there are fewer
-// slots than consul.max_connections, so that the agent never sees more connections than it was
-// promised, however many services are watched.
+// slots than consul.max_connections (or than those carry, with HTTP/2), so that the agent never
+// sees more connections than it was promised, however many services are watched.
 //
 // While every watch has a slot, each keeps its blocking query out for the whole `consul.wait`. When
 // there are more watches than slots ("crowded"), they take turns, first come, first served, with
@@ -35,6 +35,9 @@ class QueryBudget {
 
   explicit QueryBudget(size_t slots);
 
+  // True when it made a difference.
+  bool set_slots(size_t slots);
+
   void join(Member* member);
   void leave(Member* member);  // also gives back its slot or its place in the queue
   // True: the slot is there, on_slot is not called. False: on_slot comes later.
@@ -48,8 +51,9 @@ class QueryBudget {
 
  private:
   void serve();
+  void end_long_queries();
 
-  const size_t slots_;
+  size_t slots_;
   std::set<Member*> members_;
   std::set<Member*> holders_;
   std::deque<Member*> urgent_;

@@ -169,6 +169,7 @@ void Consul::on_response(HttpResponse response, const std::function<void(ConsulA
   ConsulAnswer answer;
   answer.status = response.status;
   answer.timed_out = response.timed_out;
+  answer.multiplexed = response.multiplexed;
   answer.error = response.error;
   answer.index = parse_index(response.header("x-consul-index"));
   answer.known_leader = response.header("x-consul-knownleader") != "false";

@@ -39,6 +39,7 @@ struct ConsulAnswer {
   std::string body;
   std::string error;  // not empty unless the status is 200 or 404
   bool timed_out = false;
+  bool multiplexed = false;  // as in HttpResponse
 };
 
 // How a query ended; the metrics' label.

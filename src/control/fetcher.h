@@ -32,6 +32,7 @@ struct HttpResponse {
   std::string body;
   std::string error;  // empty = a whole answer came, whatever its status
   bool timed_out = false;
+  bool multiplexed = false;  // came over a connection that carries many at once (HTTP/2)
 
   std::string_view header(const std::string& name) const {
     const auto found = headers.find(name);

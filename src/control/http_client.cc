@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <deque>
 #include <new>
 #include <unordered_map>
 #include <utility>
@@ -77,12 +78,15 @@ class HttpClient::Impl {
 
  private:
   struct Transfer {
+    Impl* client = nullptr;
     uint64_t id = 0;
     CURL* easy = nullptr;
     curl_slist* headers = nullptr;
     curl_slist* connect_to = nullptr;
     size_t max_body = 0;
     bool too_large = false;
+    bool only_once = false;
+    bool added = false;  // curl has it
     bool sent = false;
     bool sent_again = false;
     bool whole_head = false;  // curl is content with a head that just ends
@@ -115,6 +119,8 @@ class HttpClient::Impl {
   void on_timer_wanted(long ms);
   void act(curl_socket_t fd, int events);
   void finish(CURL* easy, CURLcode code);
+  void add_waiting();
+  void remove(const Transfer& transfer);
 
   static size_t on_header(char* data, size_t size, size_t count, void* transfer);
   static int before_sending(void* transfer, char*, char*, int, int);
@@ -129,6 +135,11 @@ class HttpClient::Impl {
   uv_timer_t* timer_;
   size_t connections_ = 0;
   uint64_t last_id_ = 0;
+  // With HTTP/2, or as long as nobody knows, the next request waits until this one has a
+  // connection: curl would open one for each that finds the others full.
+  bool one_by_one_ = true;
+  size_t unsent_ = 0;             // of those that curl has
+  std::deque<uint64_t> waiting_;  // to be added
   std::unordered_map<uint64_t, std::unique_ptr<Transfer>> transfers_;
 };
 
@@ -158,10 +169,11 @@ HttpClient::Impl::Impl(uv_loop_t* loop, HttpClientOptions options)
   const long most = std::max<long>(1, options_.max_connections);
   curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, most);
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, most);
+  curl_multi_setopt(multi_, CURLMOPT_PIPELINING, long{CURLPIPE_MULTIPLEX});
 }
 
 HttpClient::Impl::~Impl() {
-  for (auto& [id, transfer] : transfers_) curl_multi_remove_handle(multi_, transfer->easy);
+  for (auto& [id, transfer] : transfers_) remove(*transfer);
   transfers_.clear();
   curl_multi_cleanup(multi_);  // closes the connections, and with them their polls
   uv_close(reinterpret_cast<uv_handle_t*>(timer_),
@@ -171,23 +183,46 @@ HttpClient::Impl::~Impl() {
 uint64_t HttpClient::Impl::begin(const HttpRequest& request,
                                  std::function<void(HttpResponse)> done) {
   auto transfer = std::make_unique<Transfer>();
+  transfer->client = this;
   transfer->id = ++last_id_;
+  transfer->only_once = request.only_once;
   transfer->max_body = request.max_body;
   transfer->done = std::move(done);
   transfer->easy = curl_easy_init();
   if (transfer->easy == nullptr) throw std::bad_alloc();
   prepare(*transfer, request);
-  if (curl_multi_add_handle(multi_, transfer->easy) != CURLM_OK) throw std::bad_alloc();
   const uint64_t id = transfer->id;
   transfers_.emplace(id, std::move(transfer));
+  waiting_.push_back(id);
+  add_waiting();
   return id;
+}
+
+void HttpClient::Impl::add_waiting() {
+  while (!waiting_.empty() && (unsent_ == 0 || !one_by_one_)) {
+    const auto found = transfers_.find(waiting_.front());
+    waiting_.pop_front();
+    if (found == transfers_.end()) continue;  // cancelled
+    Transfer& transfer = *found->second;
+    if (curl_multi_add_handle(multi_, transfer.easy) != CURLM_OK) throw std::bad_alloc();
+    transfer.added = true;
+    ++unsent_;
+  }
+}
+
+// Takes it away from curl.
+void HttpClient::Impl::remove(const Transfer& transfer) {
+  if (!transfer.added) return;
+  curl_multi_remove_handle(multi_, transfer.easy);
+  if (!transfer.sent) --unsent_;
 }
 
 void HttpClient::Impl::cancel(uint64_t id) {
   const auto found = transfers_.find(id);
   if (found == transfers_.end()) return;
-  curl_multi_remove_handle(multi_, found->second->easy);
+  remove(*found->second);
   transfers_.erase(found);
+  add_waiting();
 }
 
 void HttpClient::Impl::prepare(Transfer& t, const HttpRequest& request) {
@@ -206,7 +241,9 @@ void HttpClient::Impl::prepare(Transfer& t, const HttpRequest& request) {
   set(t, CURLOPT_NOSIGNAL, 1L);
   set(t, CURLOPT_PROXY, "");
   set(t, CURLOPT_PROTOCOLS_STR, "http,https");
-  set(t, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
+  const bool tls = url.starts_with("https:");
+  one_by_one_ = one_by_one_ && tls;
+  set(t, CURLOPT_HTTP_VERSION, long{tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1});
   set(t, CURLOPT_USERAGENT, user_agent_.c_str());
   set(t, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));
   set(t, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
@@ -215,10 +252,8 @@ void HttpClient::Impl::prepare(Transfer& t, const HttpRequest& request) {
   }
   prepare_tls(t);
 
-  if (request.only_once) {
-    set(t, CURLOPT_PREREQFUNCTION, &before_sending);
-    set(t, CURLOPT_PREREQDATA, &t);
-  }
+  set(t, CURLOPT_PREREQFUNCTION, &before_sending);
+  set(t, CURLOPT_PREREQDATA, &t);
   set(t, CURLOPT_HEADERFUNCTION, &on_header);
   set(t, CURLOPT_HEADERDATA, &t);
   set(t, CURLOPT_WRITEFUNCTION, &on_body);
@@ -300,12 +335,13 @@ void HttpClient::Impl::act(curl_socket_t fd, int events) {
   while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
     if (message->msg == CURLMSG_DONE) finish(message->easy_handle, message->data.result);
   }
+  add_waiting();
 }
 
 void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
   Transfer* ended = nullptr;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &ended);
-  curl_multi_remove_handle(multi_, easy);
+  remove(*ended);
   auto node = transfers_.extract(ended->id);
   const std::unique_ptr<Transfer> transfer = std::move(node.mapped());
 
@@ -316,6 +352,10 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     response.status = static_cast<int>(status);
+    long version = 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    response.multiplexed = version >= CURL_HTTP_VERSION_2_0;
+    one_by_one_ = response.multiplexed;
   } else {
     response.status = 0;
     response.timed_out = code == CURLE_OPERATION_TIMEDOUT;
@@ -356,7 +396,9 @@ size_t HttpClient::Impl::on_header(char* data, size_t size, size_t count, void* 
 // another. It must not: an agent that restarted would keep a query with an old index waiting.
 int HttpClient::Impl::before_sending(void* user, char*, char*, int, int) {
   auto& transfer = *static_cast<Transfer*>(user);
-  transfer.sent_again = std::exchange(transfer.sent, true);
+  if (!transfer.sent) --transfer.client->unsent_;
+  const bool again = std::exchange(transfer.sent, true);
+  transfer.sent_again = again && transfer.only_once;
   return transfer.sent_again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 

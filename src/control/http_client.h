@@ -1,6 +1,7 @@
 // HTTP requests by libcurl's multi interface, driven by the uv loop: curl says which sockets it
 // wants to hear of and when it wants to be woken; uv_poll and one uv_timer tell it. Connections are
 // kept and used again, never more than `max_connections` at once; requests beyond wait for one.
+// With https, HTTP/2 carries up to 100 requests on each, if the peer speaks it.
 // Redirects are not followed and proxies of the environment are not used: what is sent carries a
 // token.
 #pragma once

@@ -50,6 +50,8 @@ class Waker {
   // After the sleeper joined the budget, and before the sleeper dies but after it left the budget.
   void join(Sleeper* sleeper, const std::string& datacenter);
   void leave(Sleeper* sleeper, const std::string& datacenter);
+  // The budget has changed.
+  void update();
 
   // How often something has moved: while this is what it was when something was asked, the answer
   // is true still. None: there is no telling.
@@ -58,7 +60,6 @@ class Waker {
  private:
   class Query;
   struct Group;
-  void update();
 
   Agent& agent_;
   std::map<std::string, std::unique_ptr<Group>> groups_;  // by datacenter

@@ -135,6 +135,7 @@ void Watch::on_timer() {
 
 void Watch::on_answer(const ConsulAnswer& answer) {
   end_query();
+  agent_.learn(answer);
   judge(answer);
 }
 

@@ -42,7 +42,9 @@ struct Fleet {
     }
     for (size_t left = fetcher.pending(); left > 0; --left) {
       ++index;
-      fetcher.answer(index, std::to_string(index));
+      auto answer = test::FakeFetcher::ok(index, std::to_string(index));
+      answer.multiplexed = multiplexed;
+      fetcher.answer(answer);
     }
   }
   test::ManualScheduler scheduler;
@@ -51,6 +53,7 @@ struct Fleet {
   std::vector<int> answered;
   std::vector<std::unique_ptr<Watch>> watches;
   uint64_t index = 0;
+  bool multiplexed = false;
 };
 
 }  // namespace
@@ -141,5 +144,30 @@ TEST_CASE("a watch that takes no turns keeps its long query in a crowd, but neve
     const bool kept = fleet.fetcher.url("/s0.?index").find("wait=300s") != std::string::npos;
     CHECK(kept == (connections == 4));
     CHECK(*std::max_element(fleet.answered.begin() + 1, fleet.answered.end()) > 0);
+  }
+}
+
+TEST_CASE("a connection that carries many queries makes room for all, until it is gone") {
+  Fleet fleet(4, 250);
+  fleet.multiplexed = true;
+  for (auto& watch : fleet.watches) watch->start();
+  CHECK(fleet.fetcher.pending() == 3);
+  fleet.answer_all();
+  CHECK(fleet.agent.budget.slots() == 3 * Agent::kStreams);
+  CHECK_FALSE(fleet.agent.budget.crowded());
+  CHECK(fleet.fetcher.pending() == 250 - 3);
+  fleet.answer_all();
+  fleet.scheduler.advance(Watch::kSpacing);
+  CHECK(fleet.fetcher.pending() == 250);
+  CHECK(fleet.fetcher.url().find("wait=300s") != std::string::npos);
+
+  fleet.multiplexed = false;
+  fleet.answer_all();
+  fleet.scheduler.advance(Watch::kSpacing);
+  CHECK(fleet.agent.budget.crowded());
+  for (int i = 0; i < 90; ++i) {
+    CHECK(fleet.fetcher.pending() <= 3);
+    fleet.answer_all();
+    fleet.scheduler.advance(Watch::kSpacing);
   }
 }
