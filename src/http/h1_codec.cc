@@ -121,6 +121,13 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
 }
 
 Result<size_t> H1Codec::feed(std::string_view bytes) {
+  auto used = read(bytes);
+  // The answer to a bad HEAD has no body either, wherever in it the fault is.
+  if (!used && line_.state == Line::kDone) head_->method = parse_method(head_->method_name);
+  return used;
+}
+
+Result<size_t> H1Codec::read(std::string_view bytes) {
   if (bytes.empty() || complete()) return size_t{0};
   if (!std::exchange(started_, true) && kind_ == Kind::kResponse && bytes.front() != 'H') {
     // llhttp would skip line breaks, which are the leftovers of something else.

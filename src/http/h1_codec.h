@@ -52,7 +52,8 @@ class H1Codec {
              Method request_method = Method::kGet);
 
   // Reads on, to the end of this message at most; returns how many bytes were used. An error is
-  // final for the connection. The user's callbacks happen inside, and may call stop().
+  // final for the connection, and leaves the method in the head if the line had one. The user's
+  // callbacks happen inside, and may call stop().
   Result<size_t> feed(std::string_view bytes);
   // The peer ended its direction: completes a response that is read until close, else an error.
   Result<void> finish();
@@ -79,6 +80,7 @@ class H1Codec {
   // At every such step of a head, wherever the reads ended, its spare bytes are looked at.
   static constexpr uint64_t kHeadStep = 4096;
 
+  Result<size_t> read(std::string_view bytes);
   Result<void> scan_request_line(std::string_view bytes);
   Result<void> check_version() const;
   int on_text(std::string_view& text, std::string_view bytes, uint64_t limit, Failure failure,

@@ -256,6 +256,22 @@ TEST_CASE("what is no request is answered and the connection ended") {
   }
 }
 
+TEST_CASE("the answer to a bad HEAD has no body, wherever in it the fault is") {
+  for (const std::string fields :
+       {"A : b\r\n\r\n", "Host: i\r\n\r\n", "Content-Length: x\r\n\r\n"}) {
+    for (const size_t step : {size_t{1}, size_t{1000}}) {
+      CAPTURE(fields);
+      Bench bench;
+      bench.plan = answer_failures;
+      const std::string bytes = "HEAD / HTTP/1.1\r\nHost: h\r\n" + fields;
+      std::string got;
+      for (size_t at = 0; at < bytes.size(); at += step) got += bench.ask(bytes.substr(at, step));
+      CHECK(got.starts_with("HTTP/1.1 400 "));
+      CHECK(got.ends_with("\r\n\r\n"));
+    }
+  }
+}
+
 TEST_CASE("a body that goes wrong ends its request") {
   Bench bench;
   bench.plan = answer_failures;
