@@ -50,3 +50,9 @@ build_tsan() {
   configure_build build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false &&
     ninja -C "$root/build-tsan" "$@"
 }
+build_fuzz() {
+  # GCC alone takes the precompiled header, and its warnings are the ones that are kept at none.
+  CC=clang-19 CXX=clang++-19 configure_build build-fuzz --buildtype=debugoptimized \
+    -Db_sanitize=address,undefined -Db_lundef=false -Db_pch=false -Dwerror=false -Dfuzz=true &&
+    ninja -C "$root/build-fuzz" "$@"
+}
