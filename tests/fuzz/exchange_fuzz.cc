@@ -6,8 +6,10 @@
 //   e, r  the client ends its direction, or resets       E, R  the upstream does
 //   p, P  the client stops reading, or goes on           q, Q  the upstream does
 //   n     the next connection is refused                 t     time passes, a second a byte
+#include <algorithm>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -210,18 +212,26 @@ class Plane final : public StreamHandler {
   }
 
   void check_upstreams(const Messages& requests) {
-    std::set<std::string> begun;
-    std::set<std::string> whole;
+    std::set<std::string> ids;
     for (Far& far : fars_) {
       Messages heard(H1Codec::Kind::kRequest, kRoomy);
       heard.read(far.heard, far.heard.size(), 1);
       require(heard.failure() == Failure::kNone, "an upstream gets good HTTP", far.heard);
-      begun.insert(heard.ids().begin(), heard.ids().end());
-      whole.insert(heard.whole_ids().begin(), heard.whole_ids().end());
+      for (const Message& message : heard.all()) {
+        require(!message.id.empty(), "every request has an id", far.heard);
+        require(came(message, requests), "what goes on is what came", far.heard);
+        ids.insert(message.id);
+      }
     }
-    require(!begun.contains(""), "every request has an id");
-    require(begun.size() <= requests.methods().size(), "no more requests go on than came", asked_);
-    require(whole.size() <= requests.whole_count(), "what did not come whole goes on so", asked_);
+    require(ids.size() <= requests.all().size(), "no more requests go on than came", asked_);
+  }
+  // Whether the client sent it: all of it, or at least what went on.
+  static bool came(const Message& message, const Messages& requests) {
+    return std::any_of(requests.all().begin(), requests.all().end(), [&](const Message& one) {
+      if (message.method != one.method) return false;
+      return message.whole ? one.whole && message.body == one.body
+                           : one.body.starts_with(message.body);
+    });
   }
 
   ManualLoop loop_;

@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +19,13 @@ inline void require(bool holds, const char* what, std::string_view seen = {}) {
   std::fprintf(stderr, "broken: %s\n%.*s\n", what, static_cast<int>(seen.size()), seen.data());
   std::abort();
 }
+
+struct Message {
+  std::string method;
+  std::string body;
+  std::string id;      // X-Request-Id
+  bool whole = false;  // else it was cut short, or went wrong
+};
 
 // The messages of one connection, one after the other.
 class Messages final : public H1CodecUser {
@@ -50,17 +56,15 @@ class Messages final : public H1CodecUser {
   size_t finals() const { return finals_; }  // responses but interim ones
   bool between() const { return whole_; }    // the last byte ended a message, or there was none
   bool switched() const { return switched_; }
-  // X-Request-Id of the messages that began, and of those that are whole.
-  const std::set<std::string>& ids() const { return ids_; }
-  const std::set<std::string>& whole_ids() const { return whole_ids_; }
-  size_t whole_count() const { return whole_count_; }
+  const std::vector<Message>& all() const { return all_; }  // those that began
 
   void on_codec_head(Head& head, bool end) override {
     methods_.push_back(head.method);
     switched_ = head.status == 101;
     if (head.status >= 200) ++finals_;
-    id_ = head.fields.get(FieldId::kXRequestId);
-    ids_.insert(id_);
+    Message& message = all_.emplace_back();
+    message.method = head.method_name;
+    message.id = head.fields.get(FieldId::kXRequestId);
     text_ += '[';
     text_ += head.method_name;
     text_ += ' ';
@@ -80,7 +84,10 @@ class Messages final : public H1CodecUser {
     text_ += end ? "]." : "]";
     check(head);
   }
-  void on_codec_body(std::string_view bytes) override { text_ += bytes; }
+  void on_codec_body(std::string_view bytes) override {
+    text_ += bytes;
+    all_.back().body += bytes;
+  }
   void on_codec_end(Fields& trailers) override {
     add(trailers);
     text_ += '.';
@@ -107,8 +114,7 @@ class Messages final : public H1CodecUser {
       bytes.remove_prefix(*used);
       whole_ = codec_.complete();
       if (!whole_) continue;
-      ++whole_count_;
-      whole_ids_.insert(id_);
+      all_.back().whole = true;
       text_ += codec_.keep_alive() ? "+" : "-";
       begin();
     }
@@ -145,10 +151,7 @@ class Messages final : public H1CodecUser {
   Head head_;
   std::string text_;
   std::vector<Method> methods_;
-  std::string id_;
-  std::set<std::string> ids_;
-  std::set<std::string> whole_ids_;
-  size_t whole_count_ = 0;
+  std::vector<Message> all_;
   size_t finals_ = 0;
   Failure failure_ = Failure::kNone;
   Method refused_ = Method::kGet;
