@@ -30,6 +30,7 @@ NAMES = {
 }
 IDLE_SECONDS = 20
 SAMPLES = 30
+WAKES = ("/v1/health/state/any", "/v1/catalog/services", "/v1/catalog/nodes")  # for services beyond the connections
 
 
 def free_ports(count):
@@ -255,7 +256,7 @@ class Fake:
     def change(self, number, weight):
         self.index += 1
         self.changed[number] = (self.index, weight)
-        for event in self.waiting.get(number, ()):
+        for event in (*self.waiting.get(number, ()), *self.waiting.get("/v1/catalog/services", ())):
             event.set()
 
     async def answer(self, path, params):
@@ -270,6 +271,18 @@ class Fake:
             if asked:
                 await asyncio.sleep(wait)
             return 10, self.kv
+        if path in WAKES:
+            moved = self.index if path == "/v1/catalog/services" else 10
+            if asked >= moved:
+                event = asyncio.Event()
+                self.waiting.setdefault(path, []).append(event)
+                try:
+                    await asyncio.wait_for(event.wait(), wait)
+                except TimeoutError:
+                    pass
+                finally:
+                    self.waiting[path].remove(event)
+            return self.index if path == "/v1/catalog/services" else 10, b"[]"
         number = int(path.rsplit("-", 1)[1])
         if asked >= self.changed.get(number, (10, 1))[0]:
             event = asyncio.Event()

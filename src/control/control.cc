@@ -71,7 +71,7 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   Impl& operator=(const Impl&) = delete;
 
   void prepare(const Snapshot& snapshot) override { discovery->prepare(snapshot); }
-  bool warm(const Snapshot& snapshot) override { return discovery->unanswered(snapshot).empty(); }
+  bool warm(const Snapshot& snapshot) override { return discovery->all_answered(snapshot); }
   void publish(SnapshotPtr snapshot) override;
   void on_instances(const std::string& service, InstanceListPtr instances) override;
   void on_answered() override;
@@ -245,7 +245,7 @@ void Control::Impl::on_answered() {
 
 void Control::Impl::check_ready() {
   const auto snapshot = publisher->snapshot();
-  if (ready || stopped || !snapshot || !discovery->unanswered(*snapshot).empty()) return;
+  if (ready || stopped || !snapshot || !discovery->all_answered(*snapshot)) return;
   ready = true;
   log::info("ready: {} routes, {} services{}", snapshot->routes.size(), snapshot->upstreams.size(),
             restored() ? ", restored from the snapshot" : "");

@@ -113,6 +113,7 @@ void Discovery::watch(Service& service) {
                               [this, &service](const ConsulAnswer& answer, Watch::Trust trust) {
                                 return on_answer(service, answer, trust);
                               });
+  if (service.restored) service.watch->assume_known();
 }
 
 void Discovery::adopt(const Snapshot& snapshot) {
@@ -154,21 +155,31 @@ void Discovery::stop() {
   forgive_timer_->stop();
 }
 
+bool Discovery::answered(const Upstream& upstream) const {
+  const auto& endpoints = upstream.policy.endpoints;
+  if (!endpoints.empty()) {
+    return std::all_of(endpoints.begin(), endpoints.end(), [this](const Endpoint& endpoint) {
+      const std::string name = name_of(endpoint);
+      return name.empty() || resolver_.looked_up(name);
+    });
+  }
+  if (agent_ == nullptr) return true;
+  const auto at = services_.find(upstream.service);
+  return at != services_.end() && at->second->known();
+}
+
 std::vector<std::string> Discovery::unanswered(const Snapshot& snapshot) const {
   std::vector<std::string> out;
   for (const auto& upstream : snapshot.upstreams) {
-    const auto& endpoints = upstream->policy.endpoints;
-    if (std::any_of(endpoints.begin(), endpoints.end(), [this](const Endpoint& endpoint) {
-          const std::string name = name_of(endpoint);
-          return !name.empty() && !resolver_.looked_up(name);
-        })) {
-      out.push_back(upstream->service);
-    }
-    if (!endpoints.empty() || agent_ == nullptr) continue;
-    const auto at = services_.find(upstream->service);
-    if (at == services_.end() || !at->second->known()) out.push_back(upstream->service);
+    if (!answered(*upstream)) out.push_back(upstream->service);
   }
   return out;
+}
+
+// From the end, as the last are asked last: while services are being read, the first look fails.
+bool Discovery::all_answered(const Snapshot& snapshot) const {
+  return std::all_of(snapshot.upstreams.rbegin(), snapshot.upstreams.rend(),
+                     [this](const auto& upstream) { return answered(*upstream); });
 }
 
 bool Discovery::any_restored(const Snapshot& snapshot) const {

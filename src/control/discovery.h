@@ -62,6 +62,8 @@ class Discovery {
 
   // Services of a snapshot that have neither been read yet nor restored.
   std::vector<std::string> unanswered(const Snapshot& snapshot) const;
+  // Whether there are none: cheap to ask after each answer of a load.
+  bool all_answered(const Snapshot& snapshot) const;
   // Whether one of them is still as it was restored.
   bool any_restored(const Snapshot& snapshot) const;
   // Those that come from Consul, for the next life.
@@ -89,6 +91,7 @@ class Discovery {
     std::unique_ptr<Watch> watch;
   };
   Service& service_of(const Upstream& upstream);
+  bool answered(const Upstream& upstream) const;
   void watch(Service& service);
   Watch::Verdict on_answer(Service& service, const ConsulAnswer& answer, Watch::Trust trust);
   void forgive(Service& service, const ServiceAnswer& answer, bool after_loss);

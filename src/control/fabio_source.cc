@@ -1,7 +1,6 @@
 #include "control/fabio_source.h"
 
 #include <algorithm>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -14,6 +13,9 @@ namespace {
 using answer::Malformed;
 
 constexpr size_t kMaxServices = 100'000;
+constexpr auto kTaken =
+    "keys below fabio/ are those of urlprefix- tags (source.fabio_tags): it needs another key, "
+    "such as routes/<name>";
 
 Watch::Options watch_options(const Agent& agent) {
   Watch::Options options;
@@ -92,16 +94,28 @@ void FabioSource::start() {
   watch_.start();
 }
 
+void FabioSource::restore(const std::vector<Document>& documents) {
+  written_.emplace();
+  tagged_.emplace();
+  for (const auto& one : documents) {
+    auto& set = one.key.starts_with(kFabioKey) ? *tagged_ : *written_;
+    set.documents.push_back(one);
+  }
+  kv_.restore(written_->documents);
+  watch_.assume_known();
+}
+
 Watch::Verdict FabioSource::on_answer(const ConsulAnswer& answer, Watch::Trust trust) {
   const auto tags = parse_services(answer.body);
   if (!tags) return {Watch::Verdict::kMalformed, tags.error()};
   DocumentSet now = documents_of(*tags);
   if (!trust.may_remove) {
-    if (!tagged_ && tags->empty()) return {Watch::Verdict::kHeld, "no services"};
+    if (!answered_ && tags->empty()) return {Watch::Verdict::kHeld, "no services"};
     if (const size_t gone = tagged_ ? lost(*tagged_, now) : 0; gone != 0) {
       return {Watch::Verdict::kHeld, std::to_string(gone) + " routes of tags would be lost"};
     }
   }
+  answered_ = true;
   if (tagged_ && same(*tagged_, now)) return {Watch::Verdict::kSame, {}};
   tagged_ = std::move(now);
   merge();
@@ -115,10 +129,13 @@ void FabioSource::merge() {
   all.unreadable.insert(all.unreadable.end(), tagged_->unreadable.begin(),
                         tagged_->unreadable.end());
   all.documents = tagged_->documents;
-  // What somebody wrote below "fabio/" is no document: those keys are ours.
-  std::copy_if(written_->documents.begin(), written_->documents.end(),
-               std::back_inserter(all.documents),
-               [](const Document& document) { return !document.key.starts_with(kFabioKey); });
+  for (const auto& one : written_->documents) {
+    if (one.key.starts_with(kFabioKey)) {
+      all.unreadable.push_back({one.key, kTaken});
+    } else {
+      all.documents.push_back(one);
+    }
+  }
   std::sort(all.documents.begin(), all.documents.end(),
             [](const Document& a, const Document& b) { return a.key < b.key; });
   sink_(std::move(all));

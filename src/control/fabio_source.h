@@ -25,13 +25,14 @@ class FabioSource final : public Source {
  public:
   FabioSource(Agent& agent, const std::string& prefix, Sink sink);
   void start() override;
+  void restore(const std::vector<Document>& documents) override;
   std::string_view name() const override { return kv_.name(); }
   std::string prefix() const override { return kv_.prefix(); }
   std::string describe() const override { return kv_.describe() + " and urlprefix- tags"; }
 
  private:
   Watch::Verdict on_answer(const ConsulAnswer& answer, Watch::Trust trust);
-  // Nothing before both were read.
+  // Nothing before both were read, or restored.
   void merge();
 
   const Sink sink_;
@@ -39,6 +40,7 @@ class FabioSource final : public Source {
   Watch watch_;
   std::optional<DocumentSet> written_;
   std::optional<DocumentSet> tagged_;
+  bool answered_ = false;  // the tags
 };
 
 }  // namespace lictor

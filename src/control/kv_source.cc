@@ -45,6 +45,11 @@ KvSource::KvSource(Agent& agent, std::string prefix, Sink sink)
 
 void KvSource::start() { watch_.start(); }
 
+void KvSource::restore(const std::vector<Document>& documents) {
+  documents_ = documents;
+  watch_.assume_known();
+}
+
 Watch::Verdict KvSource::on_answer(const ConsulAnswer& answer, Watch::Trust trust) {
   std::vector<Document> documents;
   if (answer.status != 404) {

@@ -10,7 +10,7 @@ class KvSource final : public Source {
  public:
   KvSource(Agent& agent, std::string prefix, Sink sink);
   void start() override;
-  void restore(const std::vector<Document>& documents) override { documents_ = documents; }
+  void restore(const std::vector<Document>& documents) override;
   std::string_view name() const override { return "consul"; }
   std::string prefix() const override { return prefix_.empty() ? "" : prefix_ + "/"; }
   std::string describe() const override { return "Consul KV at " + prefix(); }

@@ -51,7 +51,7 @@ void Watch::on_slot() {
   ConsulQuery query = options_.query;
   query.index = index_;
   // With nothing known yet there is nothing to lose: a stale answer is better than none.
-  asked_consistent_ = doubt_ && applied_hash_;
+  asked_consistent_ = doubt_ && known();
   query.consistent = asked_consistent_;
   const Millis wait = nominal_wait();
   // Up to an eighth less, so that queries that began together don't end together.
@@ -102,7 +102,7 @@ void Watch::on_moved() {
 
 // As if this watch had met the fault itself.
 void Watch::on_lost() {
-  if (!applied_hash_) return;
+  if (!known()) return;
   index_ = 0;
   lost_ = doubt_ = true;
   if (state_ == State::kSleeping) enqueue();
@@ -239,7 +239,7 @@ void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::st
   index_ = 0;
   held_ = 0;
   lost_ = lost_ || fault == ConsulMonitor::Fault::kAgent;
-  doubt_ = doubt_ || (lost_ && applied_hash_);
+  doubt_ = doubt_ || (lost_ && known());
   const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
   pause(backoff_.next(agent_.scheduler, refused ? kRefusedCap : kBackoffCap));
 }

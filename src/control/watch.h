@@ -73,6 +73,8 @@ class Watch final : private QueryBudget::Member, private Waker::Sleeper {
 
   void start();
   bool answered() const { return applied_hash_.has_value(); }
+  // Before start(): something is known from an earlier life, and there is something to lose.
+  void assume_known() { assumed_ = true; }
 
  private:
   enum class State : uint8_t { kStopped, kQueued, kAsking, kPausing, kSleeping };
@@ -95,6 +97,7 @@ class Watch final : private QueryBudget::Member, private Waker::Sleeper {
   void fail_by_status(const ConsulAnswer& answer);
   void pause(Millis delay);
   bool in_crowd() const;
+  bool known() const { return assumed_ || applied_hash_; }
   Millis nominal_wait() const;
 
   Agent& agent_;
@@ -113,6 +116,7 @@ class Watch final : private QueryBudget::Member, private Waker::Sleeper {
   uint64_t index_ = 0;       // of the next query
   uint64_t last_index_ = 0;  // of the last answer taken
   std::optional<size_t> applied_hash_;
+  bool assumed_ = false;
   bool doubt_ = false;  // only a consistent read counts
   std::optional<Millis> settle_until_;
   bool lost_ = false;   // an agent's fault since the last answer taken

@@ -42,7 +42,7 @@ class Makers:
         address = where.url if isinstance(where, FakeConsul) else where.address
         prefix = prefix or where.prefix
         settings = {"address": address, **bootstrap.pop("consul", {})}
-        return self.gateway(wait_ready=wait_ready, consul=settings, source={"kv_prefix": prefix}, **bootstrap)
+        return self.gateway(wait_ready=wait_ready, consul=settings, source={"kv_prefix": prefix, **bootstrap.pop("source", {})}, **bootstrap)
 
     def backend(self, name="backend", **how):
         return self.keep(Backend(name, **how))

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from harness.documents import all_to
-from harness.wait import eventually
+from harness.fake_consul import says
+from harness.wait import eventually, steadily
 
 
 @pytest.fixture
@@ -128,3 +129,38 @@ def test_with_documents_from_a_directory_instances_are_kept(make, fake, gone, pa
     assert gateway.get("/").status == 200
     assert gateway.admin.status()["source"] == "directory"
     assert gateway.admin.json("/readyz")["note"] == "restored from the snapshot"
+
+
+def test_an_empty_answer_without_a_leader_takes_nothing_restored_away(start, fake, backend):
+    start().stop()
+    fake.script("health/web", says([], index=900, known_leader=False))
+    fake.script("kv", says([], index=900, known_leader=False))
+    gateway = start()
+    eventually(lambda: min(len([one for one in fake.asked(endpoint) if one.scripted]) for endpoint in ("kv", "health/web")) >= 3)
+    steadily(lambda: (gateway.get("/").status, len(gateway.admin.instances("web"))), (200, 1), during=1.0)
+    assert gateway.admin.status()["source"] == "snapshot"
+    fake.set_instances("web")
+    fake.heal()
+    eventually(lambda: gateway.get("/").status, 503)
+    assert gateway.admin.status()["source"] == "consul"
+
+
+def test_routes_of_tags_are_restored_too(start, fake, gone):
+    tags = {"fabio_tags": True}
+    start().stop()  # the service has no tag yet
+    fake.instances["web"][0]["Service"]["Tags"] = ["urlprefix-/tagged"]
+    gateway = start(source=tags)
+    eventually(lambda: gateway.get("/tagged").status, 200)
+    fake.delete("routes/all")
+    eventually(lambda: gateway.get("/").status, 404)
+    gateway.stop()
+    gateway = start(consul=gone, source=tags)
+    assert gateway.get("/tagged").status == 200
+    assert gateway.admin.status()["source"] == "snapshot"
+
+
+def test_a_key_in_the_place_of_tags_is_rejected_with_a_word(start, fake):
+    fake.put("fabio/mine", all_to("web"))
+    gateway = start(source={"fabio_tags": True})
+    eventually(lambda: gateway.admin.state("fabio/mine"), "rejected")
+    assert "source.fabio_tags" in gateway.admin.document("fabio/mine")["error"]

@@ -16,7 +16,10 @@ namespace {
 const std::string kRoute = R"({"path":"/user/*","service":"user"})";
 
 struct Bench final {
-  Bench() { source.start(); }
+  explicit Bench(const std::vector<Document>& restored = {}) {
+    if (!restored.empty()) source.restore(restored);
+    source.start();
+  }
   std::string keys() const {
     std::string out;
     for (const auto& document : last.documents) out += document.key + " ";
@@ -74,6 +77,10 @@ TEST_CASE("documents come when keys and tags were both read, then with each chan
   b.fetcher.answer(9, list({kv("lictor/routes/a", kRoute, 9), kv("lictor/fabio/web/1", kRoute)}),
                    "/v1/kv/");
   CHECK(b.keys() == "routes/a ");
+  // Those keys are taken, and nobody wonders why nothing happens.
+  REQUIRE(b.last.unreadable.size() == 1);
+  CHECK(b.last.unreadable[0].key == "fabio/web/1");
+  CHECK(b.last.unreadable[0].error.find("source.fabio_tags") != std::string::npos);
 }
 
 TEST_CASE("an answer without a leader takes no routes away") {
@@ -88,4 +95,16 @@ TEST_CASE("an answer without a leader takes no routes away") {
   b.fetcher.answer(7, R"({"web":[]})", "/v1/catalog/services");
   CHECK(b.sets == 2);
   CHECK(b.last.documents.empty());
+}
+
+TEST_CASE("what was restored is replaced piece by piece, and only by an answer with a leader") {
+  Bench b({{"fabio/web/1", kRoute, 0}, {"routes/user", kRoute, 7}});
+  b.fetcher.answer(FakeFetcher::ok(5, "{}", 200, false), "/v1/catalog/services");
+  b.fetcher.answer(FakeFetcher::ok(5, "[]", 200, false), "/v1/kv/");
+  CHECK(b.sets == 0);
+  b.scheduler.advance(Millis(300));
+  b.fetcher.answer(9, list({kv("lictor/routes/other", kRoute, 9)}), "/v1/kv/");
+  CHECK(b.keys() == "fabio/web/1 routes/other ");
+  b.fetcher.answer(9, R"({"web":["v1"]})", "/v1/catalog/services");
+  CHECK(b.keys() == "routes/other ");
 }

@@ -443,3 +443,12 @@ TEST_CASE("a watch that dies takes its query with it") {
   CHECK(scheduler.armed() == 0);
   CHECK(agent.budget.taken() == 0);
 }
+
+TEST_CASE("what is known from an earlier life only gives way to a consistent read after a fault") {
+  Bench b;
+  b.watch.assume_known();
+  b.watch.start();
+  b.fetcher.fail("refused");
+  b.pause();
+  CHECK(b.fetcher.url().ends_with("?consistent"));
+}
