@@ -122,8 +122,9 @@ void H1Codec::begin(Head& head, Arena& arena, const H1Limits& limits, Method req
 
 Result<size_t> H1Codec::feed(std::string_view bytes) {
   auto used = read(bytes);
-  // The answer to a bad HEAD has no body either, wherever in it the fault is.
-  if (!used && line_.state == Line::kDone) head_->method = parse_method(head_->method_name);
+  // The answer to a bad HEAD has no body either, wherever behind its line the fault is.
+  if (!used && line_parsed_ && line_.state == Line::kDone)
+    head_->method = parse_method(head_->method_name);
   return used;
 }
 
@@ -212,9 +213,10 @@ Result<void> H1Codec::scan_request_line(std::string_view bytes) {
         }
         break;
       case Line::kCr:
-        line_.state = Line::kDone;
         if (c != '\n') return fail(Failure::kBadRequest, "a CR without LF in the request line");
-        return check_version();
+        if (auto good = check_version(); !good) return good;
+        line_.state = Line::kDone;
+        return {};
       default:
         break;
     }

@@ -272,6 +272,19 @@ TEST_CASE("the answer to a bad HEAD has no body, wherever in it the fault is") {
   }
 }
 
+TEST_CASE("a method counts only in a line that is good, however it comes") {
+  for (const std::string line : {"HEADER / HTTP/1.1\r\n\r\n", "HEAD / HTTP/0.9\r\n\r\n"}) {
+    for (const size_t step : {size_t{1}, size_t{1000}}) {
+      CAPTURE(line);
+      Bench bench;
+      bench.plan = answer_failures;
+      std::string got;
+      for (size_t at = 0; at < line.size(); at += step) got += bench.ask(line.substr(at, step));
+      CHECK(got.ends_with("\r\n\r\nno"));
+    }
+  }
+}
+
 TEST_CASE("a body that goes wrong ends its request") {
   Bench bench;
   bench.plan = answer_failures;
