@@ -81,6 +81,7 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   void leave(std::function<void()> done);
   void load();
   void restore();
+  std::string origin() const;
   StateToSave state_to_save() const;
   void changed();
   bool restored() const;
@@ -181,7 +182,7 @@ void Control::Impl::load() {
   }
   saved = std::move(*found);
   if (!saved) return;
-  if (saved->source != source->describe()) {
+  if (saved->source != origin()) {
     log::warn("snapshot: {} is ignored: it is of {}", snapshot_file, saved->source);
     saved.reset();
     return;
@@ -206,8 +207,21 @@ void Control::Impl::restore() {
   publisher->restore(state->documents);
 }
 
+// What must be the same for a snapshot to be of use: another Consul has other instances.
+std::string Control::Impl::origin() const {
+  std::string out = source->describe();
+  if (!agent) return out;
+  const ConsulConfig& config = agent->consul.config();
+  for (const auto& [name, value] : {std::pair{", datacenter ", &config.datacenter},
+                                    std::pair{", namespace ", &config.name_space},
+                                    std::pair{", partition ", &config.partition}}) {
+    if (!value->empty()) out += name + *value;
+  }
+  return out;
+}
+
 StateToSave Control::Impl::state_to_save() const {
-  return {source->describe(), parts->scheduler->wall_ms(),
+  return {origin(), parts->scheduler->wall_ms(),
           std::make_shared<const std::vector<DocumentVersions>>(publisher->versions()),
           discovery->found_services()};
 }

@@ -125,7 +125,7 @@ void Waker::Query::on_answer(const ConsulAnswer& answer) {
     fail(answer.timed_out ? QueryOutcome::kTimeout : QueryOutcome::kError, true, answer.error);
     return;
   }
-  agent_.monitor.leader(answer.known_leader);
+  if (datacenter_.empty()) agent_.monitor.leader(answer.known_leader);
   if (answer.status >= 500) {
     fail(QueryOutcome::k5xx, true, answer.error);
   } else if (answer.status >= 400) {

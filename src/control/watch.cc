@@ -128,7 +128,7 @@ void Watch::on_timer() {
     enqueue();
   } else if (state_ == State::kAsking) {
     end_query();
-    fail(QueryOutcome::kTimeout, ConsulMonitor::Fault::kAgent,
+    fail(QueryOutcome::kTimeout, fault_of_servers(),
          "no answer within " + format_duration(agent_.scheduler.now() - asked_at_));
   }
 }
@@ -141,7 +141,7 @@ void Watch::on_answer(const ConsulAnswer& answer) {
 
 void Watch::judge(const ConsulAnswer& answer) {
   using Fault = ConsulMonitor::Fault;
-  if (answer.status != 0) agent_.monitor.leader(answer.known_leader);
+  if (answer.status != 0 && !elsewhere()) agent_.monitor.leader(answer.known_leader);
   if (!answer.error.empty() || (answer.status == 404 && !options_.absent_is_empty)) {
     fail_by_status(answer);
     return;
@@ -221,13 +221,14 @@ void Watch::fail_by_status(const ConsulAnswer& answer) {
   const int status = answer.status;
   const std::string error = answer.error.empty() ? "HTTP 404" : answer.error;
   if (status == 0) {
-    fail(answer.timed_out ? QueryOutcome::kTimeout : QueryOutcome::kError, Fault::kAgent, error);
+    fail(answer.timed_out ? QueryOutcome::kTimeout : QueryOutcome::kError,
+         answer.timed_out ? fault_of_servers() : Fault::kAgent, error);
   } else if (status == 429) {
     fail(QueryOutcome::k4xx, Fault::kAgent, error);
   } else if (status >= 400 && status < 500) {
     fail(QueryOutcome::k4xx, Fault::kQuery, error);
   } else if (status >= 500) {
-    fail(QueryOutcome::k5xx, Fault::kAgent, error);
+    fail(QueryOutcome::k5xx, fault_of_servers(), error);
   } else {
     fail(QueryOutcome::kMalformed, Fault::kQuery, error);
   }
@@ -238,7 +239,8 @@ void Watch::fail(QueryOutcome outcome, ConsulMonitor::Fault fault, const std::st
   agent_.monitor.failed(this, options_.name, fault, error);
   index_ = 0;
   held_ = 0;
-  lost_ = lost_ || fault == ConsulMonitor::Fault::kAgent;
+  const bool unreached = outcome == QueryOutcome::k5xx || outcome == QueryOutcome::kTimeout;
+  lost_ = lost_ || unreached || fault == ConsulMonitor::Fault::kAgent;
   doubt_ = doubt_ || (lost_ && known());
   const bool refused = outcome == QueryOutcome::k4xx && fault == ConsulMonitor::Fault::kQuery;
   pause(backoff_.next(agent_.scheduler, refused ? kRefusedCap : kBackoffCap));

@@ -97,6 +97,11 @@ class Watch final : private QueryBudget::Member, private Waker::Sleeper {
   void fail_by_status(const ConsulAnswer& answer);
   void pause(Millis delay);
   bool in_crowd() const;
+  bool elsewhere() const { return !options_.query.datacenter.empty(); }
+  // Another datacenter that is away says nothing of our agent.
+  ConsulMonitor::Fault fault_of_servers() const {
+    return elsewhere() ? ConsulMonitor::Fault::kQuery : ConsulMonitor::Fault::kAgent;
+  }
   bool known() const { return assumed_ || applied_hash_; }
   Millis nominal_wait() const;
 

@@ -11,9 +11,9 @@ namespace {
 
 // One watch with all that it needs. The sink takes whatever doesn't look broken, unless told.
 struct Bench {
-  explicit Bench(ConsulConfig config = {})
+  explicit Bench(ConsulConfig config = {}, const std::string& datacenter = "")
       : agent(std::move(config), scheduler, fetcher),
-        watch(agent, options(), [this](const ConsulAnswer& answer, Watch::Trust t) {
+        watch(agent, options(datacenter), [this](const ConsulAnswer& answer, Watch::Trust t) {
           trust = t;
           seen.push_back(answer.body);
           if (answer.body == "garbage") return Watch::Verdict{Watch::Verdict::kMalformed, "[0]"};
@@ -22,11 +22,12 @@ struct Bench {
           }
           return Watch::Verdict{verdict, {}};
         }) {}
-  static Watch::Options options() {
+  static Watch::Options options(const std::string& datacenter) {
     Watch::Options out;
     out.name = "service web";
     out.query.endpoint = "health";
     out.query.path = "/v1/health/service/web";
+    out.query.datacenter = datacenter;
     return out;
   }
   std::string index_asked() const {
@@ -219,6 +220,24 @@ TEST_CASE("with nothing known yet any good answer counts") {
   CHECK(b.fetcher.url() == "http://127.0.0.1:8500/v1/health/service/web");
   b.fetcher.answer(5, "a");
   CHECK(b.watch.answered());
+}
+
+TEST_CASE("another datacenter that is away says nothing of the agent") {
+  Bench b({}, "dc2");
+  b.watch.start();
+  b.fetcher.answer(5, "a");
+  REQUIRE(b.agent.monitor.connected());
+  b.agent.monitor.leader(true);
+  b.pause();
+  b.fetcher.answer(FakeFetcher::status(500, "No path to datacenter"));
+  CHECK(b.agent.monitor.connected());
+  b.pause();
+  b.fetcher.answer(FakeFetcher::status(500, "No cluster leader"));
+  CHECK(b.agent.monitor.connected());
+  CHECK(b.agent.monitor.known_leader());
+  b.pause();
+  b.fetcher.fail("refused");
+  CHECK_FALSE(b.agent.monitor.connected());
 }
 
 TEST_CASE("nothing but a whole, good answer reaches the sink") {
@@ -434,7 +453,7 @@ TEST_CASE("a watch that dies takes its query with it") {
   FakeFetcher fetcher;
   Agent agent(ConsulConfig{}, scheduler, fetcher);
   {
-    Watch watch(agent, Bench::options(),
+    Watch watch(agent, Bench::options(""),
                 [](const ConsulAnswer&, Watch::Trust) { return Watch::Verdict{}; });
     watch.start();
     CHECK(fetcher.pending() == 1);
