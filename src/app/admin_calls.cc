@@ -333,7 +333,7 @@ AdminResponse put_log_level(AdminContext& context) {
 
 // The server sends what comes after the head.
 AdminResponse get_events(AdminContext&) {
-  return {200, "text/event-stream", "retry: 2000\n\n", {{"Cache-Control", "no-store"}}, true};
+  return {200, "text/event-stream", "retry: 2000\n\n", {}, true};
 }
 
 AdminResponse get_index(AdminContext&) {

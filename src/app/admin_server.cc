@@ -116,6 +116,7 @@ class AdminCall final : public StreamUser {
 
   void send_events(const AdminResponse& response) {
     if (events_.listeners() >= EventHub::kMaxListeners) {
+      stream_.close_after();
       return send(refusal({Failure::kOverloaded, false, "enough listeners"}));
     }
     Head head = head_of(response);

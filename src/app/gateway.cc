@@ -71,7 +71,7 @@ WorkerSettings worker_settings(const Bootstrap& bootstrap) {
 }  // namespace
 
 std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file) {
-  std::string text;
+  std::string text = "{}";
   if (!file.empty()) {
     auto read = read_file(file);
     if (!read) return std::unexpected(read.error());
@@ -91,6 +91,7 @@ Gateway::Gateway(Bootstrap bootstrap, std::string config_file)
     : bootstrap_(std::move(bootstrap)),
       config_file_(std::move(config_file)),
       started_ns_(uv_hrtime()) {
+  see_off_timer_.bind<&Gateway::see_off>(this);
   life_timer_.bind<&Gateway::close_listeners>(this);
   ejection_timer_.bind<&Gateway::sweep_ejections>(this);
 }
@@ -305,6 +306,12 @@ void Gateway::drain() {
   log::info("draining: not ready from now on, listeners close in {}",
             format_duration(bootstrap_.drain.lead));
   loop_.arm(life_timer_, static_cast<uint64_t>(bootstrap_.drain.lead.count()));
+  loop_.arm(see_off_timer_, static_cast<uint64_t>(bootstrap_.drain.lead.count()) / 2);
+}
+
+// By now who asks /readyz has heard; whoever is still here should find another gateway.
+void Gateway::see_off() {
+  for (const auto& worker : workers_) worker->see_off();
 }
 
 // The lead is over.

@@ -68,6 +68,7 @@ class Gateway final : public Control::User, public AdminSource {
   void on_signal(int number);
   void reload();
   void close_listeners();
+  void see_off();
   void on_worker_drained();
   void end_drained();
   void end();
@@ -86,6 +87,7 @@ class Gateway final : public Control::User, public AdminSource {
   std::unique_ptr<AdminApi> admin_api_;
   std::unique_ptr<AdminServer> admin_server_;
   std::vector<std::unique_ptr<uv_signal_t>> signals_;
+  Timer see_off_timer_;   // in the middle of the drain's lead
   Timer life_timer_;      // the drain's lead, then its timeout
   Timer ejection_timer_;  // ejections end on time also where no traffic looks
   Life life_ = Life::kRunning;

@@ -62,6 +62,10 @@ void Worker::set_settings(WorkerSettings settings) {
   });
 }
 
+void Worker::see_off() {
+  loop_.post([this] { server_.see_off(); });
+}
+
 void Worker::drain(std::function<void()> done) {
   loop_.post([this, done = std::move(done)] {
     drained_ = done;
@@ -120,8 +124,7 @@ void Worker::use(const SnapshotPtr& snapshot) {
   pin->snapshot = snapshot;
   std::map<std::string, LocalPtr<LocalUpstream>, std::less<>> upstreams;
   for (const auto& policy : snapshot->upstreams) {
-    auto local = upstream(policy->service);
-    local->set_policy(policy);
+    auto local = upstream(policy);
     pin->upstreams.push_back(local);
     upstreams[policy->service] = local;
   }
@@ -132,9 +135,15 @@ void Worker::use(const SnapshotPtr& snapshot) {
   upstreams_ = std::move(upstreams);
 }
 
-LocalPtr<LocalUpstream> Worker::upstream(const std::string& service) {
-  if (const auto known = upstreams_.find(service); known != upstreams_.end()) return known->second;
+// A policy comes first: other workers' requests may wait for what a list brings.
+LocalPtr<LocalUpstream> Worker::upstream(const std::shared_ptr<const Upstream>& policy) {
+  const std::string& service = policy->service;
+  if (const auto known = upstreams_.find(service); known != upstreams_.end()) {
+    known->second->set_policy(policy);
+    return known->second;
+  }
   auto made = make_local<LocalUpstream>(loop_, shared_.metrics, index_, service);
+  made->set_policy(policy);
   if (const auto list = instances_.find(service); list != instances_.end()) {
     made->set_instances(list->second);
   }

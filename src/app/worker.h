@@ -49,6 +49,8 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
   void set_snapshot(SnapshotPtr snapshot);
   void set_instances(const std::string& service, InstanceListPtr instances);
   void set_settings(WorkerSettings settings);
+  // Responses end their connections from now on.
+  void see_off();
   // Listeners close, connections end after their requests; then `done` is called on the worker's
   // thread.
   void drain(std::function<void()> done);
@@ -87,7 +89,7 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
   void send(Change change);
   void read_mail();
   void use(const SnapshotPtr& snapshot);
-  LocalPtr<LocalUpstream> upstream(const std::string& service);
+  LocalPtr<LocalUpstream> upstream(const std::shared_ptr<const Upstream>& policy);
   void close_doors();
   void check_drained();
 

@@ -22,7 +22,7 @@ void H1ServerContext::accept(TransportPtr transport, uint16_t listener, uint16_t
 }
 
 void H1ServerContext::drain() {
-  draining_ = true;
+  leaving_ = draining_ = true;
   open_.for_each([](H1Server& connection) { connection.drain(); });
 }
 
@@ -228,7 +228,7 @@ void H1Server::send_head(const Head& head, bool end) {
   const uint64_t most = context_.options_.requests_per_connection;
   // A client that was told the outcome before "100 Continue" may send the body or not: no way to
   // tell.
-  if (broken_ || expects_continue_ || context_.draining_ || (most != 0 && requests_ >= most) ||
+  if (broken_ || expects_continue_ || context_.leaving_ || (most != 0 && requests_ >= most) ||
       framing_ == h1::Framing::kUntilClose || !state_->codec.keep_alive()) {
     close_after_ = true;
   }
@@ -379,14 +379,15 @@ void H1Server::finish_connection() {
 // The client is still taking what is queued for it; one that takes nothing is cut off, so that it
 // can't mistake a part for the whole.
 bool H1Server::still_flushing() {
-  const size_t queued = transport_->queued();
-  if (queued == 0) return false;
-  if (queued == last_queued_) {
+  if (transport_->queued() == 0) return false;
+  // A socket counts as writable again only when a good part of its buffer is free.
+  const size_t unsent = transport_->unsent();
+  if (unsent == last_unsent_) {
     transport_.release()->abort();
     close();
     return true;
   }
-  last_queued_ = static_cast<uint32_t>(queued);
+  last_unsent_ = static_cast<uint32_t>(unsent);
   context_.loop_.arm(timer_, kFlushMs);
   return true;
 }

@@ -45,6 +45,8 @@ class H1ServerContext {
 
   void accept(TransportPtr transport, uint16_t listener, uint16_t local_port);
   void set_options(const H1ServerOptions& options) { options_ = options; }
+  // The responses from now on say "Connection: close", so that few connections are left at a drain.
+  void see_off() { leaving_ = true; }
   // Idle connections close now, busy ones after their response ("Connection: close").
   void drain();
   // Cuts every connection off.
@@ -73,6 +75,7 @@ class H1ServerContext {
   List<H1Server> open_;
   std::vector<std::unique_ptr<RequestState>> states_;
   size_t count_ = 0;
+  bool leaving_ = false;
   bool draining_ = false;
 };
 
@@ -99,6 +102,7 @@ class H1Server final : public ServerStream,
   void release() override;
   Arena& arena() override { return state_->arena; }
   const Peer& peer() const override { return state_->peer; }
+  size_t unsent() const override { return transport_ == nullptr ? 0 : transport_->unsent(); }
   void close_after() override { close_after_ = true; }
 
   // TransportUser
@@ -156,7 +160,7 @@ class H1Server final : public ServerStream,
   uint64_t idle_since_ms_ = 0;
   uint32_t requests_ = 0;
   uint32_t discarded_ = 0;
-  uint32_t last_queued_ = 0;  // when the timer last looked
+  uint32_t last_unsent_ = 0;  // when the timer last looked
   const uint16_t listener_;
   const uint16_t local_port_;
   State request_ = State::kIdle;

@@ -1,5 +1,7 @@
 #include "io/tcp.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -133,6 +135,14 @@ int Tcp::pending_error() const {
 Buffer& Tcp::output() {
   if (!writing_) loop().flush_later(*this);
   return output_;
+}
+
+size_t Tcp::unsent() const {
+  uv_os_fd_t fd = -1;
+  int held = 0;
+  const bool known = uv_fileno(reinterpret_cast<const uv_handle_t*>(&handle_), &fd) == 0 &&
+                     ::ioctl(fd, SIOCOUTQ, &held) == 0;
+  return output_.size() + (known ? static_cast<size_t>(held) : 0);
 }
 
 bool Tcp::write(std::string_view bytes) {

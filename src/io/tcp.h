@@ -26,6 +26,7 @@ class Tcp final : public Transport, public Flushable {
   bool write(std::string_view bytes) override;
   Buffer& output() override;
   size_t queued() const override { return output_.size(); }
+  size_t unsent() const override;
   void pause() override;
   void resume() override;
   void shutdown() override;

@@ -43,6 +43,8 @@ class Transport {
   // To write in place: append to it, it goes out at the end of the turn.
   virtual Buffer& output() = 0;
   virtual size_t queued() const = 0;
+  // The same with what the kernel holds: all that the peer has not taken yet. A system call.
+  virtual size_t unsent() const = 0;
   virtual void pause() = 0;     // no on_read until resume
   virtual void resume() = 0;    // also the start of reading
   virtual void shutdown() = 0;  // the queue goes out, then our direction ends

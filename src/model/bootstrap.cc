@@ -352,10 +352,9 @@ std::expected<Bootstrap, Problems> parse_bootstrap(std::string_view text,
   Bootstrap bootstrap;
   bootstrap.consul.emplace();
   bootstrap.admin.address = *SocketAddress::parse("127.0.0.1:9900");
-  Problems found =
-      read_json(text.empty() ? "{}" : text, JsonComments::kYes, [&](const JsonValue& root) {
-        root.read_object([&](JsonObject& object) { read_bootstrap(object, bootstrap, consul); });
-      });
+  Problems found = read_json(text, JsonComments::kYes, [&](const JsonValue& root) {
+    root.read_object([&](JsonObject& object) { read_bootstrap(object, bootstrap, consul); });
+  });
   problems.insert(problems.begin(), std::make_move_iterator(found.begin()),
                   std::make_move_iterator(found.end()));
   if (bootstrap.consul) {

@@ -345,6 +345,7 @@ void Exchange::on_drain() {
   last_progress_ms_ = context_.loop.now_ms();
   if (!up_paused_ || up_ == nullptr) return;
   up_paused_ = false;
+  last_unsent_ = SIZE_MAX;
   up_->resume();
 }
 
@@ -384,7 +385,9 @@ void Exchange::send_reply(LocalReply reply) {
   reply.head.fields.add(arena(), "Date", arena().copy(context_.http_date()));
   send_response(reply.head, reply.body.empty());
   if (reply.body.empty()) return;
-  bytes_out_ += reply.body.size();
+  const bool bodiless = request_ != nullptr &&
+                        (request_->method == Method::kHead || status_ == 204 || status_ == 304);
+  if (!bodiless) bytes_out_ += reply.body.size();
   down_->send_body(reply.body, true);
   finish();
 }

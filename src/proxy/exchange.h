@@ -133,6 +133,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   void on_deadline();
   void on_try_timeout();
   void on_stall();
+  bool client_takes_bytes();
   void watch_progress();
   void abort(const Error& error);
   void finish();
@@ -192,8 +193,9 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   Timer wait_timer_;
   RequestSlot request_slot_;
   uint64_t last_progress_ms_ = 0;
-  bool down_paused_ = false;  // the client's reading is stopped: the upstream is slow
-  bool up_paused_ = false;    // the upstream's reading is stopped: the client is slow
+  size_t last_unsent_ = SIZE_MAX;  // when on_stall last looked
+  bool down_paused_ = false;       // the client's reading is stopped: the upstream is slow
+  bool up_paused_ = false;         // the upstream's reading is stopped: the client is slow
 
   const int64_t start_unix_us_;
   const uint64_t start_ns_;

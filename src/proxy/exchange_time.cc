@@ -1,5 +1,7 @@
 // What an exchange does when its time is up: of the whole request, of a try, of a wait for a
 // connection, or of a body that has stopped moving.
+#include <utility>
+
 #include "proxy/exchange.h"
 
 namespace lictor {
@@ -47,11 +49,18 @@ void Exchange::watch_progress() {
   context_.loop.arm(stall_, static_cast<uint64_t>(limit.count()));
 }
 
+// A slow reader, or one who has stopped? What we have queued moves only now and then.
+bool Exchange::client_takes_bytes() {
+  if (!up_paused_) return false;
+  const size_t before = std::exchange(last_unsent_, down_->unsent());
+  return last_unsent_ < before;
+}
+
 void Exchange::on_stall() {
   const auto limit = static_cast<uint64_t>(context_.settings->body_timeout.count());
   const uint64_t still = context_.loop.now_ms() - last_progress_ms_;
-  if (still < limit) {
-    context_.loop.arm(stall_, limit - still);
+  if (still < limit || client_takes_bytes()) {
+    context_.loop.arm(stall_, still < limit ? limit - still : limit);
     return;
   }
   if (phase_ == Phase::kTunnel) {

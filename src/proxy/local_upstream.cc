@@ -54,6 +54,7 @@ uint64_t LocalUpstream::seed(const Subset& subset) const {
 }
 
 void LocalUpstream::set_policy(std::shared_ptr<const Upstream> upstream) {
+  if (upstream_ == upstream) return;
   const bool same_kind =
       upstream_ != nullptr && upstream_->policy.balance == upstream->policy.balance;
   std::vector<Group> groups;
@@ -297,7 +298,7 @@ void LocalUpstream::make_room() {
 
 // When both wait, this worker's waiters and the others' take turns.
 void LocalUpstream::on_room() {
-  if (giving_) return;
+  if (giving_ || upstream_ == nullptr) return;
   const bool others = others_wait();
   if (others && waiting_ > 0) their_turn_ = !their_turn_;
   if (waiting_ > 0 && !(others && their_turn_)) {
@@ -328,7 +329,7 @@ void LocalUpstream::flush() {
 
 // Another worker's waiters want room, or it made some.
 void LocalUpstream::on_wake() {
-  if (list_ == nullptr) return;
+  if (list_ == nullptr || upstream_ == nullptr) return;
   if (waiting_ > 0) {
     loop_.flush_later(*this);
   } else if (others_wait() && !close_one_idle() && may_connect()) {

@@ -30,11 +30,15 @@ class RingHash final : public Balancer {
     uint32_t entry;
   };
   double points_per_weight() const;
-  bool has_room(const Entry& entry) const;
+  bool has_room(const Entry& entry, uint64_t active) const;
+  uint64_t active() const;
 
   std::vector<Entry> entries_;
   std::vector<Point> ring_;  // sorted by hash
   uint64_t weights_ = 0;
+  // By entry: the pick that found it full. Its other points need no second look.
+  std::vector<uint64_t> full_;
+  uint64_t picks_ = 0;
   Chance chance_;
 };
 
@@ -51,6 +55,7 @@ double RingHash::points_per_weight() const {
 void RingHash::set(std::span<const Entry> entries) {
   entries_.assign(entries.begin(), entries.end());
   ring_.clear();
+  full_.assign(entries.size(), 0);
   weights_ = 0;
   for (const Entry& entry : entries_) weights_ += entry.weight;
   const double points = points_per_weight();
@@ -64,10 +69,13 @@ void RingHash::set(std::span<const Entry> entries) {
   });
 }
 
-bool RingHash::has_room(const Entry& entry) const {
-  if (entry.candidate->active == 0) return true;
-  uint64_t active = 0;
-  for (const Entry& one : entries_) active += one.candidate->active;
+uint64_t RingHash::active() const {
+  uint64_t sum = 0;
+  for (const Entry& entry : entries_) sum += entry.candidate->active;
+  return sum;
+}
+
+bool RingHash::has_room(const Entry& entry, uint64_t active) const {
   const double share = static_cast<double>(entry.weight) / static_cast<double>(weights_);
   const double most = std::ceil(kBound * static_cast<double>(active + 1) * share);
   return static_cast<double>(entry.candidate->active + 1) <= most;
@@ -80,12 +88,18 @@ Candidate* RingHash::pick(const Hint& hint) {
       std::lower_bound(ring_.begin(), ring_.end(), hash,
                        [](const Point& point, uint64_t wanted) { return point.hash < wanted; });
   Candidate* allowed = nullptr;  // the nearest that is not excluded, full or not
+  uint64_t active_now = 0;
+  ++picks_;
   for (size_t i = 0; i < ring_.size(); ++i, ++at) {
     if (at == ring_.end()) at = ring_.begin();
     const Entry& entry = entries_[at->entry];
     if (is_excluded(hint, entry.candidate)) continue;
     if (allowed == nullptr) allowed = entry.candidate;
-    if (hint.sticky || has_room(entry)) return entry.candidate;
+    if (hint.sticky || entry.candidate->active == 0) return entry.candidate;
+    if (full_[at->entry] == picks_) continue;
+    if (active_now == 0) active_now = active();
+    if (has_room(entry, active_now)) return entry.candidate;
+    full_[at->entry] = picks_;
   }
   return allowed != nullptr ? allowed : entries_[ring_.front().entry].candidate;
 }

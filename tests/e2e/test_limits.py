@@ -174,6 +174,23 @@ def test_connections_over_the_limit_wait_or_are_closed(make, backend):
 # Timeouts of routes and upstreams
 
 
+def test_a_client_that_reads_slowly_but_steadily_is_not_cut(make):
+    """However long the kernel takes to call its full buffers writable again."""
+    size = 24 << 20
+    backend = make.backend()
+    backend.on("/large", answer(body=b"x" * size))
+    gateway = make.gateway(one_upstream(backend, route={"timeout": "0s"}), limits={"body_timeout": "500ms"})
+    with gateway.client(receive_buffer=32768) as client:
+        client.send_request("GET", "/large")
+        assert client.read_response_head().status == 200
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            assert client.sock.recv(8192)
+            time.sleep(0.05)
+        # Now it reads no more.
+        eventually(lambda: gateway.admin.metrics().sum("lictor_requests_total", code="499"), 1)
+
+
 def test_a_route_that_takes_too_long_is_504(make, backend):
     gateway = make.gateway(one_upstream(backend, route={"timeout": "300ms"}))
     backend.default = never

@@ -86,6 +86,7 @@ class FakeTransport final : public Transport, public Flushable {
     return output_;
   }
   size_t queued() const override { return output_.size(); }
+  size_t unsent() const override { return output_.size(); }
   void pause() override { reading_ = false; }
   void resume() override { reading_ = true; }
   void shutdown() override {

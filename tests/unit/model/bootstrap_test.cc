@@ -31,8 +31,12 @@ std::string source(const char* rest) {
 
 }  // namespace
 
+TEST_CASE("an empty file is one that is not written yet, not the defaults") {
+  CHECK(bad("").starts_with("$: line 1, column 1: "));
+}
+
 TEST_CASE("without a file there are the defaults") {
-  for (const auto* text : {"", "{}", "// nothing\n{}"}) {
+  for (const auto* text : {"{}", "// nothing\n{}"}) {
     const Bootstrap b = good(text);
     REQUIRE(b.consul);
     CHECK(b.consul->url == "http://127.0.0.1:8500");
@@ -166,7 +170,7 @@ TEST_CASE("Consul's addresses are those that its CLI takes") {
     const Bootstrap file = good(R"({"consul": {"address": ")" + std::string(address) + "\"}}");
     CHECK(file.consul->url == url);
     CHECK(file.consul->unix_socket == unix_socket);
-    const Bootstrap env = good("", {{"CONSUL_HTTP_ADDR", address}});
+    const Bootstrap env = good("{}", {{"CONSUL_HTTP_ADDR", address}});
     CHECK(env.consul->url == url);
     CHECK(env.consul->address == address);
   }
@@ -192,7 +196,7 @@ TEST_CASE("the environment fills what the file leaves out") {
                                 {"CONSUL_TLS_SERVER_NAME", "server.dc1.consul"},
                                 {"CONSUL_NAMESPACE", "edge"},
                                 {"CONSUL_PARTITION", "blue"}};
-  const Bootstrap b = good("", environment);
+  const Bootstrap b = good("{}", environment);
   CHECK(b.consul->url == "http://10.0.0.1:8500");
   CHECK(b.consul->token == "secret");
   CHECK(b.consul->token_file == "/env/token");
@@ -211,21 +215,22 @@ TEST_CASE("the environment fills what the file leaves out") {
 }
 
 TEST_CASE("CONSUL_HTTP_SSL") {
-  CHECK(good("", {{"CONSUL_HTTP_SSL", "true"}}).consul->url == "https://127.0.0.1:8500");
-  CHECK(good("", {{"CONSUL_HTTP_SSL", "1"}, {"CONSUL_HTTP_ADDR", "c:1"}}).consul->url ==
+  CHECK(good("{}", {{"CONSUL_HTTP_SSL", "true"}}).consul->url == "https://127.0.0.1:8500");
+  CHECK(good("{}", {{"CONSUL_HTTP_SSL", "1"}, {"CONSUL_HTTP_ADDR", "c:1"}}).consul->url ==
         "https://c:1");
-  CHECK(good("", {{"CONSUL_HTTP_SSL", "T"}, {"CONSUL_HTTP_ADDR", "http://c:1"}}).consul->url ==
+  CHECK(good("{}", {{"CONSUL_HTTP_SSL", "T"}, {"CONSUL_HTTP_ADDR", "http://c:1"}}).consul->url ==
         "https://c:1");
-  CHECK(good("", {{"CONSUL_HTTP_SSL", "0"}, {"CONSUL_HTTP_ADDR", "c:1"}}).consul->url ==
+  CHECK(good("{}", {{"CONSUL_HTTP_SSL", "0"}, {"CONSUL_HTTP_ADDR", "c:1"}}).consul->url ==
         "http://c:1");
-  CHECK(good("", {{"CONSUL_HTTP_SSL", ""}}).consul->url == "http://127.0.0.1:8500");
+  CHECK(good("{}", {{"CONSUL_HTTP_SSL", ""}}).consul->url == "http://127.0.0.1:8500");
   // What the file says in full is what happens.
   CHECK(
       good(R"({"consul": {"address": "http://f:1"}})", {{"CONSUL_HTTP_SSL", "true"}}).consul->url ==
       "http://f:1");
   CHECK(good(R"({"consul": {"address": "f:1"}})", {{"CONSUL_HTTP_SSL", "true"}}).consul->url ==
         "https://f:1");
-  CHECK(bad("", {{"CONSUL_HTTP_SSL", "yes"}}) == R"(CONSUL_HTTP_SSL: "yes" is not true or false)");
+  CHECK(bad("{}", {{"CONSUL_HTTP_SSL", "yes"}}) ==
+        R"(CONSUL_HTTP_SSL: "yes" is not true or false)");
 }
 
 TEST_CASE("what is wrong with a bootstrap file is told with its place") {

@@ -513,6 +513,24 @@ TEST_CASE("a worker hands its last connection on to another's waiters") {
   other.release();
 }
 
+TEST_CASE("a worker that hears of its instances first waits for the policy") {
+  Served bench(1);
+  bench.policy.max_connections = 1;
+  bench.publish();
+  Visitor first(bench.local()), second(bench.local());
+  first.ask();
+  second.ask();
+  REQUIRE(second.waits);
+  {
+    auto late = make_local<LocalUpstream>(*bench.loop, bench.metrics, 0, "s");
+    late->set_instances(bench.list);
+    first.release();
+    bench.turns();
+  }
+  CHECK(second.stream != nullptr);
+  second.release();
+}
+
 TEST_CASE("no more than max_pending wait") {
   Served bench(2);
   bench.policy.max_connections = 1;
