@@ -131,7 +131,7 @@ void H1Server::begin_request() {
 // Of a connection that takes no other request: gives back what the last one needed, unless its user
 // or the codec is still at it.
 void H1Server::end_request() {
-  if (user_ == nullptr && !in_process_) context_.give_state(std::move(state_));
+  if (user_ == nullptr && !in_process_) context_.give_state(std::exchange(state_, nullptr));
 }
 
 // A head that did not come at once gets until header_timeout.
@@ -322,7 +322,7 @@ void H1Server::finish_request() {
     state_->head = Head();
     state_->arena.reset();
   } else {
-    context_.give_state(std::move(state_));
+    context_.give_state(std::exchange(state_, nullptr));
   }
   request_ = State::kIdle;
   reply_ = Reply::kNone;
