@@ -31,8 +31,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kBatchMs = 10;
 constexpr size_t kMaxShards = 16;
-constexpr size_t kFirstBuffer = 64
-                                << 10;  // more than a batch of ordinary traffic: no line allocates
+constexpr size_t kOrdinaryLine = 4 << 10;
+// More than most batches: no line allocates.
+constexpr size_t kFirstBuffer = 256 << 10;
 
 size_t thread_number() {
   static std::atomic<size_t> next{0};
@@ -47,6 +48,12 @@ uint64_t random_number() {
   state ^= state << 25;
   state ^= state >> 27;
   return state * 0x2545f4914f6cdd1d;
+}
+
+std::string with_room(size_t size) {
+  std::string made;
+  made.reserve(size);
+  return made;
 }
 
 uint64_t sample_limit(double share) {
@@ -150,7 +157,7 @@ void AccessLog::write(const AccessRecord& record) {
   const bool kept =
       impl_->sample_all || record.status >= 500 || (random_number() >> 1) < impl_->sample_below;
   if (!kept) return;
-  thread_local std::string line;
+  thread_local std::string line = with_room(kOrdinaryLine);
   line.clear();
   format_access_line(record, impl_->options.format, line);
   impl_->push(line);
