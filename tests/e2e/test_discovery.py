@@ -324,5 +324,5 @@ def test_an_agent_killed_again_and_again_costs_nothing(make, pair):
             agent.restart()
             load.run_for(50)
     load.assert_no_failures()
-    eventually(lambda: gateway.admin.status()["consul"]["connected"], within=15)
-    eventually(lambda: gateway.descriptors() <= descriptors + 10, within=15)
+    eventually(lambda: gateway.admin.status()["consul"]["connected"], within=30)
+    eventually(lambda: gateway.descriptors() <= descriptors + 10, within=30)
