@@ -179,7 +179,7 @@ void Checker::check_folder(const fs::path& folder) {
   SharedFilters shared;
   for (const auto& file : files) {
     if (!file.key.starts_with("filters/")) continue;
-    auto parsed = parse_filter(file.text);
+    auto parsed = parse_filter(file.key.substr(8), file.text);
     shared.emplace(file.key.substr(8), parsed ? *parsed : nullptr);
   }
   routes_.clear();
@@ -235,7 +235,7 @@ void Checker::check(const File& file, const SharedFilters* shared) {
     case DocumentKind::kUpstream:
       return report(file.label, problems_of(parse_upstream(file.text, UpstreamPolicy{})));
     case DocumentKind::kFilter:
-      return report(file.label, problems_of(parse_filter(file.text)));
+      return report(file.label, problems_of(parse_filter(parsed->name, file.text)));
   }
 }
 

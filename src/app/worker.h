@@ -22,6 +22,7 @@ namespace lictor {
 struct WorkerShared {
   Metrics& metrics;
   AccessLog& access_log;
+  FilterShared filters{};
   // Of all workers together, against limits.connections.
   std::atomic<uint32_t> connections{0};
   std::atomic<uint32_t> max_connections{0};

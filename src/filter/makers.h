@@ -19,6 +19,9 @@ struct FilterContext {
   // The captures that ${path.<name>} may use. Null = any: filters of the gateway and shared ones
   // meet all routes.
   const std::vector<std::string>* captures = nullptr;
+  // The document that it stands in ("routes/users", "filters/limit", "gateway"): what a filter
+  // keeps under this and its path there lives on when the document changes elsewhere.
+  std::string owner;
 };
 
 // One filter: the member `name` of its document, with `config` as its value. Null when something is

@@ -194,7 +194,9 @@ void Compiler::Impl::take(const Document& document, std::vector<std::string>& ch
     case DocumentKind::kUpstream:
       return take_into(upstreams, name, document, read_upstream_text, changed);
     case DocumentKind::kFilter:
-      return take_into(filters, name, document, parse_filter, changed);
+      return take_into(
+          filters, name, document, [&](std::string_view text) { return parse_filter(name, text); },
+          changed);
   }
 }
 
@@ -320,6 +322,13 @@ void link_target(Destination& target, const Snapshot& snapshot) {
 
 std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams() {
   std::map<std::string, Upstream> wanted;
+  // What filters ask are whole services of the agent's datacenter.
+  const auto want = [&wanted](const Filter& filter) {
+    for (const std::string& service : filter.services()) wanted[service].name = service;
+  };
+  if (!gateway.empty()) {
+    for (const auto& filter : gateway.begin()->second.chain) want(*filter);
+  }
   for_each_route([&](const RouteSlot& slot) {
     if (!slot.good) return;
     for_each_target(slot.good->route, [&](const Destination& target) {
@@ -331,6 +340,7 @@ std::vector<std::shared_ptr<const Upstream>> Compiler::Impl::assemble_upstreams(
         subsets.push_back(target.subset);
       }
     });
+    for (const auto& filter : slot.chain) want(*filter);
   });
   std::vector<std::shared_ptr<const Upstream>> made;
   made.reserve(wanted.size());

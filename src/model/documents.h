@@ -50,7 +50,7 @@ Parsed<RouteDocument> parse_route(std::string_view name, std::string_view text);
 // What the document leaves out is as in `defaults`.
 Parsed<UpstreamPolicy> parse_upstream(std::string_view text, const UpstreamPolicy& defaults);
 Parsed<GatewayDocument> parse_gateway(std::string_view text);
-Parsed<FilterPtr> parse_filter(std::string_view text);
+Parsed<FilterPtr> parse_filter(std::string_view name, std::string_view text);
 
 // Shared by the readers.
 void read_filters(JsonObject& object, const FilterContext& context, std::vector<FilterSlot>& slots);

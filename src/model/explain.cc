@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <cstdlib>
 #include <optional>
 
 #include "http/rules.h"
@@ -270,7 +271,7 @@ void pass_over(const Snapshot& snapshot, const Asked& asked, Explanation& out) {
 
 // --- the filters ---------------------------------------------------------------------------------
 
-// A request that goes nowhere.
+// A request that goes nowhere. A filter that may be rehearsed asks for no loop and nothing shared.
 class Rehearsal final : public Call {
  public:
   Rehearsal(Asked& asked, const Match& match) : asked_(asked), match_(match) {}
@@ -278,6 +279,8 @@ class Rehearsal final : public Call {
   Head& request() override { return asked_.head; }
   Head& response() override { return response_; }
   Arena& arena() override { return asked_.arena; }
+  Loop& loop() override { std::abort(); }
+  FilterShared& shared() override { std::abort(); }
   const IpAddress& client_ip() const override { return client_ip_; }
   std::string_view request_id() const override { return "explain"; }
   std::string_view route() const override { return match_.route->name; }
@@ -290,7 +293,15 @@ class Rehearsal final : public Call {
   }
   std::string_view user() const override { return {}; }
   void set_user(std::string_view) override {}
-  void reply(const Error& error) override { status_ = error.status(); }
+  std::string_view claim(std::string_view) const override { return {}; }
+  void set_claims(const Claims&) override {}
+  void*& state() override { return state_; }
+  void limit_body(uint64_t) override {}
+  void tap_request(BodyTap&) override {}
+  void transform_response(BodyTransform&) override {}
+  void count_auth_failure(const char*) override {}
+  void count_rate_limited() override {}
+  void reply(const Error& error, const Fields&) override { status_ = error.status(); }
   void reply(uint16_t status, const Fields&, std::string_view) override { status_ = status; }
   void resume() override {}
 
@@ -301,6 +312,7 @@ class Rehearsal final : public Call {
   const Match& match_;
   Head response_;
   IpAddress client_ip_ = *IpAddress::parse("127.0.0.1");
+  void* state_ = nullptr;
   uint16_t status_ = 0;
 };
 

@@ -46,7 +46,7 @@ FilterSlot read_slot(const JsonValue& at, const FilterContext& context) {
 }
 
 void read_gateway(JsonObject& object, GatewayDocument& document) {
-  read_filters(object, {}, document.filters);
+  read_filters(object, {nullptr, "gateway"}, document.filters);
   object.object("upstream_defaults", [&](JsonObject& defaults) {
     read_upstream(defaults, document.upstream_defaults);
     if (defaults.has("endpoints")) {
@@ -100,10 +100,10 @@ Parsed<GatewayDocument> parse_gateway(std::string_view text) {
   return document;
 }
 
-Parsed<FilterPtr> parse_filter(std::string_view text) {
+Parsed<FilterPtr> parse_filter(std::string_view name, std::string_view text) {
   FilterSlot slot;
   Problems problems = read_json(text, JsonComments::kNo, [&](const JsonValue& root) {
-    slot = read_slot(root, {});
+    slot = read_slot(root, {nullptr, "filters/" + std::string(name)});
     if (!slot.use.empty()) root.fail("a shared filter can't use another one");
   });
   if (!problems.empty()) return std::unexpected(std::move(problems));

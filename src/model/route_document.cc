@@ -192,7 +192,7 @@ void read_route(JsonObject& object, RouteDocument& document) {
     route.priority = static_cast<int32_t>(value);
   }
   read_backends(object, route);
-  read_filters(object, FilterContext{&captures}, document.filters);
+  read_filters(object, FilterContext{&captures, "routes/" + route.name}, document.filters);
   object.duration("timeout", route.timeout);
   object.object("retries", [&](JsonObject& retries) { read_retries(retries, route.retries); });
 }

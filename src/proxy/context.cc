@@ -40,8 +40,9 @@ std::string_view Random::id(Arena& arena) {
   return {out, 32};
 }
 
-ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, std::shared_ptr<RouteCells> no_route)
-    : loop(event_loop), access_log(log), unrouted(std::move(no_route)) {}
+ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, FilterShared& shared,
+                           std::shared_ptr<RouteCells> no_route)
+    : loop(event_loop), access_log(log), filter_shared(shared), unrouted(std::move(no_route)) {}
 
 ProxyContext::~ProxyContext() {
   for (void* memory : free_) ::operator delete(memory, std::align_val_t(alignof(Exchange)));

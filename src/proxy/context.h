@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "base/list.h"
 #include "base/local_ptr.h"
+#include "filter/shared.h"
 #include "io/loop.h"
 #include "model/snapshot.h"
 #include "proxy/local_upstream.h"
@@ -51,7 +52,8 @@ class Random {
 
 class ProxyContext {
  public:
-  ProxyContext(Loop& loop, AccessLog& access_log, std::shared_ptr<RouteCells> unrouted);
+  ProxyContext(Loop& loop, AccessLog& access_log, FilterShared& filter_shared,
+               std::shared_ptr<RouteCells> unrouted);
   ~ProxyContext();
 
   // A request begins on `downstream`.
@@ -62,6 +64,7 @@ class ProxyContext {
 
   Loop& loop;
   AccessLog& access_log;
+  FilterShared& filter_shared;
   LocalPtr<Pin> pin;  // null until the first snapshot
   std::shared_ptr<const ProxySettings> settings;
   std::shared_ptr<RouteCells> unrouted;  // requests that no route took

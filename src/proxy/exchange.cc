@@ -11,6 +11,8 @@
 namespace lictor {
 namespace {
 
+constexpr const char* kTooLarge = "the body is larger than the route or limits.body_bytes allow";
+
 int64_t unix_us() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -53,6 +55,7 @@ Result<void> Exchange::accept_head() {
                             context_.settings->trusted_proxies);
   request_id_ = client_.request_id.empty() ? context_.random.id(arena()) : client_.request_id;
   client_authority_ = request_->authority;
+  if (context_.settings->body_bytes != 0) most_body_ = context_.settings->body_bytes;
   if (auto read = read_target(); !read) return read;
   if (request_->method == Method::kConnect) {
     down_->close_after();  // what follows was meant for the tunnel
@@ -60,7 +63,7 @@ Result<void> Exchange::accept_head() {
   }
   if (loops(request_->fields)) return fail(Failure::kLoopDetected, "Via shows a loop");
   if (request_->body == BodyKind::kLength && body_too_large(request_->length)) {
-    return fail(Failure::kBodyTooLarge, "the body is larger than limits.body_bytes");
+    return fail(Failure::kBodyTooLarge, kTooLarge);
   }
   return {};
 }
@@ -91,11 +94,6 @@ Result<void> Exchange::read_target() {
     request_->target = target_.has_query ? arena().concat(path_, "?", target_.query) : path_;
   }
   return {};
-}
-
-bool Exchange::body_too_large(uint64_t size) const {
-  const uint64_t most = context_.settings->body_bytes;
-  return most != 0 && size > most;
 }
 
 RouteKey Exchange::route_key() const {
@@ -149,8 +147,8 @@ const Filter& Exchange::filter_at(size_t index) const {
 
 void Exchange::run_filters() {
   while (filters_run_ < filter_count()) {
-    const Filter& filter = filter_at(filters_run_++);
-    switch (filter.on_request(*this)) {
+    running_ = filters_run_++;
+    switch (filter_at(running_).on_request(*this)) {
       case Step::kNext:
         continue;
       case Step::kWait:
@@ -166,6 +164,12 @@ void Exchange::run_filters() {
         return;
     }
   }
+  // Filters may have lowered the limit.
+  const bool announced = request_->body == BodyKind::kLength && body_too_large(request_->length);
+  if (announced || body_too_large(bytes_in_)) {
+    reply_problem({Failure::kBodyTooLarge, false, kTooLarge});
+    return;
+  }
   forward();
 }
 
@@ -179,13 +183,49 @@ void Exchange::resume() {
   }
 }
 
-void Exchange::reply(const Error& error) {
+void Exchange::reply(const Error& error, const Fields& extra) {
   local_failure_ = error.failure;
   reply_ = arena().make<LocalReply>(make_problem(error, request_id_, {}, arena()));
+  for (const Field& field : extra) {
+    reply_->head.fields.add(arena(),
+                            {arena().copy(field.name), arena().copy(field.value), field.id});
+  }
 }
 
 void Exchange::reply(uint16_t status, const Fields& fields, std::string_view body) {
   reply_ = arena().make<LocalReply>(make_reply(status, fields, body, arena()));
+}
+
+void*& Exchange::state() {
+  if (filter_states_.empty()) filter_states_ = arena().array<void*>(filter_count());
+  return filter_states_[running_];
+}
+
+// What came already is told at once.
+void Exchange::tap_request(BodyTap& tap) {
+  taps_.add(tap);
+  std::array<iovec, 16> pieces;
+  const size_t count = retained_.vectors(pieces.data(), pieces.size());
+  for (size_t i = 0; i < count; ++i) {
+    tap.on_body({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len}, false);
+  }
+  if (request_ended_) tap.on_body({}, true);
+}
+
+void Exchange::transform_response(BodyTransform& transform) {
+  if (response_->body == BodyKind::kNone) return;
+  response_->body = BodyKind::kUnknown;
+  response_->length = 0;
+  transforms_.add(transform);
+}
+
+void Exchange::count_auth_failure(const char* reason) {
+  auth_failure_ = reason;
+  if (match_.route != nullptr) pin_->routes[match_.route->index]->count_auth_failure(reason);
+}
+
+void Exchange::count_rate_limited() {
+  if (match_.route != nullptr) pin_->routes[match_.route->index]->rate_limited.add();
 }
 
 std::string_view Exchange::route() const {
@@ -218,10 +258,11 @@ void Exchange::on_body(std::string_view bytes, bool end) {
   }
   if (body_too_large(bytes_in_)) {
     end_try(std::nullopt);
-    reply_problem({Failure::kBodyTooLarge, false, "the body is larger than limits.body_bytes"});
+    reply_problem({Failure::kBodyTooLarge, false, kTooLarge});
     return;
   }
   request_ended_ = request_ended_ || end;
+  taps_.tell(bytes, end);
   if (up_ == nullptr || !up_->ready()) {
     retained_.append(bytes);
     // Who has sent all may still give up.
@@ -239,6 +280,7 @@ void Exchange::on_trailers(Fields& trailers) {
   if (phase_ == Phase::kEnded) return;
   request_ended_ = true;
   trailers_ = &trailers;
+  taps_.tell({}, true);
   if (up_ == nullptr || !up_->ready()) return;
   up_->send_trailers(trailers);
   request_sent_ = true;
@@ -287,7 +329,10 @@ bool Exchange::valid_switch(const Head& head) const {
 void Exchange::send_response(Head& head, bool end) {
   response_ = &head;
   if (!sticky_cookie_.empty() && upstream_->policy().hash_on.set) add_sticky_cookie(head);
-  for (size_t i = filters_run_; i > 0; --i) filter_at(i - 1).on_response(*this);
+  for (size_t i = filters_run_; i > 0; --i) {
+    running_ = i - 1;
+    filter_at(running_).on_response(*this);
+  }
   status_ = head.status;
   phase_ = head.status == 101 ? Phase::kTunnel : Phase::kResponding;
   down_->send_head(head, end);
@@ -308,10 +353,33 @@ void Exchange::add_sticky_cookie(Head& head) {
                                  "; Path=/; HttpOnly; SameSite=Lax"));
 }
 
+// Through the filters' transforms, if there are any. `last`: of the body; `end`: of the message, no
+// trailers follow. After kBroken this is gone.
+Exchange::Sent Exchange::send_down(std::string_view bytes, bool last, bool end) {
+  if (transforms_.empty()) {
+    bytes_out_ += bytes.size();
+    return down_->send_body(bytes, end) ? Sent::kRoom : Sent::kFull;
+  }
+  Buffer changed;
+  if (!transforms_.run(bytes, last, changed)) {
+    end_try(std::nullopt);
+    abort({Failure::kInternal, true, "a filter could not change the body"});
+    return Sent::kBroken;
+  }
+  bytes_out_ += changed.size();
+  bool room = true;
+  while (changed.size() > changed.front().size()) {
+    room = down_->send_body(changed.front(), false);
+    changed.consume(changed.front().size());
+  }
+  if (!changed.empty() || end) room = down_->send_body(changed.front(), end);
+  return room ? Sent::kRoom : Sent::kFull;
+}
+
 void Exchange::on_response_body(std::string_view bytes, bool end) {
-  bytes_out_ += bytes.size();
   last_progress_ms_ = context_.loop.now_ms();
   if (phase_ == Phase::kTunnel) {
+    bytes_out_ += bytes.size();
     tunnel_up_ended_ = tunnel_up_ended_ || end;
     end = tunnel_down_ended_ && tunnel_up_ended_;
     if (tunnel_up_ended_) {
@@ -324,12 +392,13 @@ void Exchange::on_response_body(std::string_view bytes, bool end) {
     if (end) finish_response();
     return;
   }
-  const bool room = down_->send_body(bytes, end);
+  const Sent sent = send_down(bytes, end, end);
+  if (sent == Sent::kBroken) return;
   if (end) {
     finish_response();
     return;
   }
-  if (!room) {
+  if (sent == Sent::kFull) {
     up_paused_ = true;
     up_->pause();
   }
@@ -337,6 +406,7 @@ void Exchange::on_response_body(std::string_view bytes, bool end) {
 }
 
 void Exchange::on_response_trailers(Fields& trailers) {
+  if (!transforms_.empty() && send_down({}, true, false) == Sent::kBroken) return;
   down_->send_trailers(trailers);
   finish_response();
 }
@@ -387,8 +457,11 @@ void Exchange::send_reply(LocalReply reply) {
   if (reply.body.empty()) return;
   const bool bodiless = request_ != nullptr &&
                         (request_->method == Method::kHead || status_ == 204 || status_ == 304);
-  if (!bodiless) bytes_out_ += reply.body.size();
-  down_->send_body(reply.body, true);
+  if (bodiless) {
+    down_->send_body(reply.body, true);
+  } else if (send_down(reply.body, true, true) == Sent::kBroken) {
+    return;
+  }
   finish();
 }
 
@@ -417,7 +490,10 @@ void Exchange::finish() {
   Loop::cancel(deadline_);
   Loop::cancel(stall_);
   if (upstream_) upstream_->leave(*this);
-  for (size_t i = filters_run_; i > 0; --i) filter_at(i - 1).on_done(*this);
+  for (size_t i = filters_run_; i > 0; --i) {
+    running_ = i - 1;
+    filter_at(running_).on_done(*this);
+  }
   end_try(std::nullopt);
   count_and_log();
   down_->release();

@@ -4,12 +4,14 @@
 // is the only one who knows both streams, and knows neither's protocol. Recycled by its worker.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "base/buffer.h"
+#include "filter/body.h"
 #include "filter/filter.h"
 #include "http/stream.h"
 #include "http/uri.h"
@@ -39,6 +41,9 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   Head& request() override { return *request_; }
   Head& response() override { return *response_; }
   Arena& arena() override { return down_->arena(); }
+  Loop& loop() override { return context_.loop; }
+  FilterShared& shared() override { return context_.filter_shared; }
+  void*& state() override;
   const IpAddress& client_ip() const override { return client_.ip; }
   std::string_view request_id() const override { return request_id_; }
   std::string_view route() const override;
@@ -47,9 +52,19 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   std::string_view capture(std::string_view name) const override;
   std::string_view user() const override { return user_; }
   void set_user(std::string_view user) override { user_ = user; }
-  void reply(const Error& error) override;
+  std::string_view claim(std::string_view name) const override {
+    return claims_ == nullptr ? std::string_view{} : claims_->find(name);
+  }
+  void set_claims(const Claims& claims) override { claims_ = &claims; }
+  void limit_body(uint64_t bytes) override { most_body_ = std::min(most_body_, bytes); }
+  void tap_request(BodyTap& tap) override;
+  void transform_response(BodyTransform& transform) override;
+  using Call::reply;
+  void reply(const Error& error, const Fields& extra) override;
   void reply(uint16_t status, const Fields& fields, std::string_view body) override;
   void resume() override;
+  void count_auth_failure(const char* reason) override;
+  void count_rate_limited() override;
 
   // Waiter: the upstream may open another connection now.
   void on_room() override;
@@ -84,7 +99,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   // The request.
   Result<void> accept_head();
   Result<void> read_target();
-  bool body_too_large(uint64_t size) const;
+  bool body_too_large(uint64_t size) const { return size > most_body_; }
   RouteKey route_key() const;
   bool find_route();
   void choose_backend();
@@ -121,6 +136,8 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   bool valid_switch(const Head& head) const;
   void on_response_body(std::string_view bytes, bool end);
   void on_response_trailers(Fields& trailers);
+  enum class Sent : uint8_t { kRoom, kFull, kBroken };
+  Sent send_down(std::string_view bytes, bool last, bool end);
   void send_response(Head& head, bool end);
   void add_sticky_cookie(Head& head);
   void finish_response();
@@ -165,8 +182,15 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   std::string_view authority_;         // Host after the filters
   std::string_view request_id_;
   std::string_view user_;
+  const Claims* claims_ = nullptr;
   size_t filters_run_ = 0;
-  LocalReply* reply_ = nullptr;  // a filter's, until it is sent
+  size_t running_ = 0;              // the filter whose state() is asked for
+  std::span<void*> filter_states_;  // made when the first filter asks
+  BodyTaps taps_;
+  BodyTransforms transforms_;
+  const char* auth_failure_ = nullptr;
+  uint64_t most_body_ = UINT64_MAX;  // bytes of the request's body
+  LocalReply* reply_ = nullptr;      // a filter's, until it is sent
   bool tunnel_down_ended_ = false;
   bool tunnel_up_ended_ = false;
 

@@ -31,6 +31,7 @@ void Exchange::count_and_log() {
   record.listener = context_.settings->listener_names[listener];
   record.status = status_;
   if (local_failure_ != Failure::kNone) record.code = describe(local_failure_).code;
+  if (auth_failure_ != nullptr) record.reason = auth_failure_;
   record.bytes_in = bytes_in_;
   record.bytes_out = bytes_out_;
   record.duration_us = duration_us;

@@ -41,6 +41,10 @@ constexpr auto kRouted = std::to_array<NamedText>({
     {R"(,"service":")", &AccessRecord::service},
     {R"(,"instance":")", &AccessRecord::instance},
 });
+constexpr auto kAnswer = std::to_array<NamedText>({
+    {R"(,"code":")", &AccessRecord::code},
+    {R"(,"reason":")", &AccessRecord::reason},
+});
 constexpr auto kLast = std::to_array<NamedText>({
     {R"(,"user_agent":")", &AccessRecord::user_agent},
     {R"(,"referer":")", &AccessRecord::referer},
@@ -48,7 +52,8 @@ constexpr auto kLast = std::to_array<NamedText>({
 });
 
 size_t longest_line(const AccessRecord& record) {
-  size_t texts = record.code.size();
+  size_t texts = 0;
+  for (const auto& one : kAnswer) texts += (record.*one.text).size();
   for (const auto& one : kFirst) texts += (record.*one.text).size();
   for (const auto& one : kRouted) texts += (record.*one.text).size();
   for (const auto& one : kLast) texts += (record.*one.text).size();
@@ -227,11 +232,7 @@ void write_json(LineWriter& out, const AccessRecord& record) {
   write_present(out, record, kFirst);
   out.raw(R"(,"status":)");
   out.number(record.status);
-  if (!record.code.empty()) {
-    out.raw(R"(,"code":")");
-    out.escaped(record.code);
-    out.raw('"');
-  }
+  write_present(out, record, kAnswer);
   out.raw(R"(,"bytes_in":)");
   out.number(record.bytes_in);
   out.raw(R"(,"bytes_out":)");
@@ -268,6 +269,7 @@ void write_quoted(LineWriter& out, std::string_view text) {
 void write_extras(LineWriter& out, const AccessRecord& record) {
   static constexpr auto kExtras = std::to_array<NamedText>({
       {R"( code=")", &AccessRecord::code},
+      {R"( reason=")", &AccessRecord::reason},
       {R"( request_id=")", &AccessRecord::request_id},
       {R"( host=")", &AccessRecord::host},
       {R"( listener=")", &AccessRecord::listener},

@@ -15,8 +15,9 @@ struct AccessRecord {
   int64_t time_us = 0;  // of the request's first byte, since the epoch
   std::string_view request_id, client_ip, user, method, host, path, query, protocol, listener;
   uint16_t status = 0;
-  std::string_view code;  // of the gateway's own answers, else empty
-  uint64_t bytes_in = 0;  // of bodies
+  std::string_view code;    // of the gateway's own answers, else empty
+  std::string_view reason;  // why an authentication filter turned the request away, else empty
+  uint64_t bytes_in = 0;    // of bodies
   uint64_t bytes_out = 0;
   uint64_t duration_us = 0;
   int64_t upstream_us = -1;  // -1 = no upstream was asked

@@ -31,7 +31,8 @@ struct RouteSum {
 
   std::string_view route;
   std::map<Kind, uint64_t> requests;
-  std::map<std::string, HistogramSum> durations;  // by service
+  std::map<std::string, HistogramSum> durations;       // by service
+  std::map<std::string_view, uint64_t> auth_failures;  // by reason
   uint64_t rate_limited = 0;
 };
 
@@ -90,6 +91,18 @@ RouteCells::Series& RouteCells::series_of(const Key& key) {
   Series& series = series_.emplace_back();
   series.key = key;
   return series;
+}
+
+void RouteCells::count_auth_failure(const char* reason) {
+  const std::string_view wanted = reason;
+  auto found = std::find_if(auth_failures_.begin(), auth_failures_.end(),
+                            [wanted](const AuthFailure& one) { return one.reason == wanted; });
+  if (found == auth_failures_.end()) {
+    const std::lock_guard lock(mutex_);
+    auth_failures_.emplace_back().reason = reason;
+    found = std::prev(auth_failures_.end());
+  }
+  found->count.add();
 }
 
 // --- the registry --------------------------------------------------------------------------------
@@ -171,6 +184,7 @@ RouteSum Metrics::Impl::sum(const CellEntry<RouteCells>& entry) const {
     RouteCells& cells = entry.cells[worker];
     const std::lock_guard lock(cells.mutex_);
     sum.rate_limited += cells.rate_limited.get();
+    for (const auto& one : cells.auth_failures_) sum.auth_failures[one.reason] += one.count.get();
     for (const auto& series : cells.series_) {
       const auto& key = series.key;
       const std::string& service = cells.services_[key.service].name;
@@ -205,6 +219,12 @@ void Metrics::Impl::render_requests(Exposition& out, const RouteEntries& entries
     for (const auto& [service, duration] : sum.durations) {
       out.sample_histogram({{"route", sum.route}, {"service", service}}, Histogram::kBoundsUs,
                            duration.buckets, duration.sum_us);
+    }
+  }
+  out.counter("lictor_auth_failures_total", "Requests that an authentication filter turned away.");
+  for (const RouteSum& sum : sums) {
+    for (const auto& [reason, count] : sum.auth_failures) {
+      out.sample({{"route", sum.route}, {"reason", reason}}, count);
     }
   }
   out.counter("lictor_rate_limited_total", "Requests answered 429 by a rate_limit filter.");

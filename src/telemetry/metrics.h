@@ -72,8 +72,10 @@ class alignas(64) RouteCells {
   // allocates only for the first request of its kind.
   void count(uint16_t listener, std::string_view service, Method method, uint16_t code,
              uint64_t duration_us);
-  Counter total;         // requests_total of /v1/routes
-  Counter rate_limited;  // later filters
+  Counter total;  // requests_total of /v1/routes
+  Counter rate_limited;
+  // By the owning worker only. `reason` is a static text, one of a few.
+  void count_auth_failure(const char* reason);
 
  private:
   friend class Metrics;
@@ -94,6 +96,10 @@ class alignas(64) RouteCells {
     uint16_t index;
     Histogram duration;
   };
+  struct AuthFailure {
+    const char* reason;
+    Counter count;
+  };
   static constexpr size_t kRecent = 16;
 
   Service& service_named(std::string_view name);
@@ -102,6 +108,7 @@ class alignas(64) RouteCells {
   std::mutex mutex_;  // taken by the worker only to add to the deques, by the scrape to walk them
   std::deque<Series> series_;
   std::deque<Service> services_;
+  std::deque<AuthFailure> auth_failures_;
   // The worker's way around the walk over series_, by a hash of the key. A request is most often
   // of the same kind as one of those before.
   Service* last_service_ = nullptr;

@@ -55,7 +55,7 @@ struct Far {
 class Plane final : public StreamHandler {
  public:
   Plane()
-      : context_(*loop_, no_log(), metrics().route(0, "")),
+      : context_(*loop_, no_log(), filter_shared_, metrics().route(0, "")),
         server_(*loop_, *this, nullptr, options()),
         client_(*loop_),
         upstream_(make_local<LocalUpstream>(*loop_, metrics(), 0, "s")) {
@@ -235,6 +235,7 @@ class Plane final : public StreamHandler {
   }
 
   ManualLoop loop_;
+  FilterShared filter_shared_;
   ProxyContext context_;
   H1ServerContext server_;
   FakeTransport client_;

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,7 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "filter/body.h"
 #include "filter/makers.h"
+#include "filter/shared.h"
+#include "io/manual_clock.h"
 
 namespace lictor {
 
@@ -50,8 +54,23 @@ class FakeCall final : public Call {
   }
   std::string_view user() const override { return user_; }
   void set_user(std::string_view user) override { user_ = user; }
-  void reply(const Error& error) override {
+  std::string_view claim(std::string_view name) const override {
+    return claims_ == nullptr ? std::string_view{} : claims_->find(name);
+  }
+  void set_claims(const Claims& claims) override { claims_ = &claims; }
+  Loop& loop() override { return *loop_; }
+  FilterShared& shared() override { return shared_; }
+  void*& state() override { return state_; }
+  std::string_view client_cert_subject() const override { return client_cert_subject_; }
+  void limit_body(uint64_t bytes) override { most_body_ = std::min(most_body_, bytes); }
+  void tap_request(BodyTap& tap) override { taps_.add(tap); }
+  void transform_response(BodyTransform& transform) override { transforms_.add(transform); }
+  void count_auth_failure(const char* reason) override { auth_failures_.emplace_back(reason); }
+  void count_rate_limited() override { ++rate_limited_; }
+  using Call::reply;
+  void reply(const Error& error, const Fields& extra) override {
     reply_ = {error.status(), {}, {}, error};
+    for (const Field& field : extra) reply_.fields.emplace_back(field.name, field.value);
     ++replies_;
   }
   void reply(uint16_t status, const Fields& fields, std::string_view body) override {
@@ -105,6 +124,12 @@ class FakeCall final : public Call {
   const Reply& replied() const { return reply_; }
   int replies() const { return replies_; }
   int resumes() const { return resumes_; }
+  uint64_t most_body() const { return most_body_; }
+  BodyTaps& taps() { return taps_; }
+  BodyTransforms& transforms() { return transforms_; }
+  const std::vector<std::string>& auth_failures() const { return auth_failures_; }
+  int rate_limited() const { return rate_limited_; }
+  testing::ManualLoop& manual_loop() { return loop_; }
   // "name: value" of each field, in order.
   static std::vector<std::string> list(const Fields& fields) {
     std::vector<std::string> out;
@@ -129,6 +154,16 @@ class FakeCall final : public Call {
   Reply reply_;
   int replies_ = 0;
   int resumes_ = 0;
+  testing::ManualLoop loop_;
+  FilterShared shared_;
+  void* state_ = nullptr;
+  std::string client_cert_subject_;
+  const Claims* claims_ = nullptr;
+  uint64_t most_body_ = UINT64_MAX;
+  BodyTaps taps_;
+  BodyTransforms transforms_;
+  std::vector<std::string> auth_failures_;
+  int rate_limited_ = 0;
 };
 
 // The filter of a document such as {"respond": {"status": 503}}, made where `captures` are known.

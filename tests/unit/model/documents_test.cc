@@ -21,7 +21,7 @@ std::string first_error(const Parsed<T>& parsed) {
 std::string bad_route(std::string_view text) { return first_error(parse_route("r", text)); }
 std::string bad_upstream(std::string_view text) { return first_error(parse_upstream(text, {})); }
 std::string bad_gateway(std::string_view text) { return first_error(parse_gateway(text)); }
-std::string bad_filter(std::string_view text) { return first_error(parse_filter(text)); }
+std::string bad_filter(std::string_view text) { return first_error(parse_filter("f", text)); }
 
 struct Case {
   const char* text;
@@ -317,7 +317,7 @@ TEST_CASE("the gateway's document") {
 }
 
 TEST_CASE("shared filters") {
-  const auto parsed = parse_filter(R"({"request_headers": {"set": {"X-Id": "${path.id}"}}})");
+  const auto parsed = parse_filter("f", R"({"request_headers": {"set": {"X-Id": "${path.id}"}}})");
   REQUIRE(parsed);
   CHECK((*parsed)->name() == "request_headers");
   CHECK(bad_filter(R"({"use": "other"})") == "$: a shared filter can't use another one");

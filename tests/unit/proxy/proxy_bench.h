@@ -130,7 +130,7 @@ struct ProxyBench final : StreamHandler {
   explicit ProxyBench(size_t instances = 1, const std::string& log_path = "off")
       : access_log(log_to(log_path)),
         metrics(1, {"http"}),
-        context(*loop, access_log, metrics.route(0, "")),
+        context(*loop, access_log, filter_shared, metrics.route(0, "")),
         server(*loop, *this, nullptr, {}),
         client(*loop),
         upstream(make_local<LocalUpstream>(*loop, metrics, 0, "s")) {
@@ -233,6 +233,7 @@ struct ProxyBench final : StreamHandler {
   StreamUser* on_stream(ServerStream& stream) override { return context.start(stream); }
 
   AccessLog access_log;
+  FilterShared filter_shared;
   Metrics metrics;
   ManualLoop loop;
   ProxyContext context;

@@ -1,0 +1,58 @@
+// The chains of what filters put in a body's way; each belongs to one request and owns nothing.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include "base/buffer.h"
+#include "filter/filter.h"
+
+namespace lictor {
+
+class BodyTaps {
+ public:
+  void add(BodyTap& tap) {
+    tap.next = nullptr;
+    BodyTap** end = &first_;
+    while (*end != nullptr) end = &(*end)->next;
+    *end = &tap;
+  }
+  void tell(std::string_view bytes, bool end) {
+    for (BodyTap* tap = first_; tap != nullptr; tap = tap->next) tap->on_body(bytes, end);
+  }
+
+ private:
+  BodyTap* first_ = nullptr;
+};
+
+class BodyTransforms {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  void add(BodyTransform& transform) {
+    transform.next = nullptr;
+    BodyTransform** end = &first_;
+    while (*end != nullptr) end = &(*end)->next;
+    *end = &transform;
+  }
+  // What `bytes` become behind all of them. False when one of them can't go on.
+  bool run(std::string_view bytes, bool end, Buffer& out) {
+    Buffer passed;
+    if (!first_->transform(bytes, end, passed)) return false;
+    for (BodyTransform* at = first_->next; at != nullptr; at = at->next) {
+      Buffer changed;
+      while (passed.size() > passed.front().size()) {
+        if (!at->transform(passed.front(), false, changed)) return false;
+        passed.consume(passed.front().size());
+      }
+      if (!at->transform(passed.front(), end, changed)) return false;
+      passed = std::move(changed);
+    }
+    out = std::move(passed);
+    return true;
+  }
+
+ private:
+  BodyTransform* first_ = nullptr;
+};
+
+}  // namespace lictor
