@@ -81,7 +81,6 @@ void Worker::stop() {
     drained_ = nullptr;
     server_.close_all();
     context_.pin.reset();
-    upstreams_.clear();
     loop_.stop();
   };
   if (thread_.joinable()) {
@@ -104,47 +103,62 @@ void Worker::read_mail() {
     server_.set_options(mail.settings->server);
     context_.settings = mail.settings->proxy;
   }
+  const auto upstream_of = [this](std::string_view service) -> LocalUpstream* {
+    if (!context_.pin) return nullptr;
+    const Upstream* known = context_.pin->snapshot->find_upstream(service);
+    return known == nullptr ? nullptr : context_.pin->upstreams[known->index].get();
+  };
   for (auto& [service, list] : mail.instances) {
-    if (const auto known = upstreams_.find(service); known != upstreams_.end()) {
-      known->second->set_instances(list);
-    }
+    if (LocalUpstream* known = upstream_of(service)) known->set_instances(list);
     instances_[service] = std::move(list);
   }
   if (mail.snapshot == nullptr) return;
-  use(mail.snapshot);
+  if (!use(mail.snapshot)) return;
   // Lists of services that no snapshot needs any more go; those that just came may be for the next
   // one.
   std::erase_if(instances_, [&](const auto& entry) {
-    return !upstreams_.contains(entry.first) && !mail.instances.contains(entry.first);
+    return upstream_of(entry.first) == nullptr && !mail.instances.contains(entry.first);
   });
 }
 
-void Worker::use(const SnapshotPtr& snapshot) {
+// What the old snapshot and the new one share stays as it is: both are sorted by name, and most of
+// a change is no change. True when an upstream went.
+bool Worker::use(const SnapshotPtr& snapshot) {
+  const LocalPtr<Pin> before = context_.pin;
+  static const Snapshot kNone;
+  const Snapshot& old = before ? *before->snapshot : kNone;
   auto pin = make_local<Pin>();
   pin->snapshot = snapshot;
-  std::map<std::string, LocalPtr<LocalUpstream>, std::less<>> upstreams;
+  pin->upstreams.reserve(snapshot->upstreams.size());
+  size_t kept = 0;
+  size_t at = 0;
   for (const auto& policy : snapshot->upstreams) {
-    auto local = upstream(policy);
-    pin->upstreams.push_back(local);
-    upstreams[policy->service] = local;
+    const auto& known = old.upstreams;
+    while (at < known.size() && known[at]->service < policy->service) ++at;
+    const bool same = at < known.size() && known[at]->service == policy->service;
+    if (same) {
+      ++kept;
+      before->upstreams[at]->set_policy(policy);
+    }
+    pin->upstreams.push_back(same ? before->upstreams[at] : make_upstream(policy));
   }
+  pin->routes.reserve(snapshot->routes.size());
+  at = 0;
   for (const auto& route : snapshot->routes) {
-    pin->routes.push_back(shared_.metrics.route(index_, route->name));
+    const auto& known = old.routes;
+    while (at < known.size() && known[at]->name < route->name) ++at;
+    const bool same = at < known.size() && known[at]->name == route->name;
+    pin->routes.push_back(same ? before->routes[at] : shared_.metrics.route(index_, route->name));
   }
   context_.pin = std::move(pin);
-  upstreams_ = std::move(upstreams);
+  return kept < old.upstreams.size();
 }
 
-// A policy comes first: other workers' requests may wait for what a list brings.
-LocalPtr<LocalUpstream> Worker::upstream(const std::shared_ptr<const Upstream>& policy) {
-  const std::string& service = policy->service;
-  if (const auto known = upstreams_.find(service); known != upstreams_.end()) {
-    known->second->set_policy(policy);
-    return known->second;
-  }
-  auto made = make_local<LocalUpstream>(loop_, shared_.metrics, index_, service);
+// The policy comes first: other workers' requests may wait for what a list brings.
+LocalPtr<LocalUpstream> Worker::make_upstream(const std::shared_ptr<const Upstream>& policy) {
+  auto made = make_local<LocalUpstream>(loop_, shared_.metrics, index_, policy->service);
   made->set_policy(policy);
-  if (const auto list = instances_.find(service); list != instances_.end()) {
+  if (const auto list = instances_.find(policy->service); list != instances_.end()) {
     made->set_instances(list->second);
   }
   return made;

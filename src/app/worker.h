@@ -89,8 +89,8 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
   template <class Change>
   void send(Change change);
   void read_mail();
-  void use(const SnapshotPtr& snapshot);
-  LocalPtr<LocalUpstream> upstream(const std::shared_ptr<const Upstream>& policy);
+  bool use(const SnapshotPtr& snapshot);
+  LocalPtr<LocalUpstream> make_upstream(const std::shared_ptr<const Upstream>& policy);
   void close_doors();
   void check_drained();
 
@@ -101,7 +101,6 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
   ProxyContext context_;
   H1ServerContext server_;
   std::vector<std::unique_ptr<Door>> doors_;
-  std::map<std::string, LocalPtr<LocalUpstream>, std::less<>> upstreams_;
   std::map<std::string, InstanceListPtr, std::less<>> instances_;  // of upstreams to come, too
   std::function<void()> drained_;
   std::thread thread_;

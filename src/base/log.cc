@@ -7,6 +7,8 @@
 #include <atomic>
 #include <memory>
 
+#include "base/utf8.h"
+
 namespace lictor::log {
 namespace {
 
@@ -45,24 +47,6 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-// What clients and Consul send ends up in messages: control characters must not forge lines.
-std::string escaped(std::string_view text, bool json) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (json && (c == '"' || c == '\\')) {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += json ? fmt::format("\\u{:04x}", byte) : fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::optional<Level> parse_level(std::string_view name) {
@@ -87,7 +71,7 @@ Level level() { return current_level.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view message) {
   const bool json = current_format.load(std::memory_order_relaxed) == Format::kJson;
-  logger().log(to_spdlog(level), spdlog::string_view_t(escaped(message, json)));
+  logger().log(to_spdlog(level), spdlog::string_view_t(one_line(message, json)));
 }
 
 void flush() { logger().flush(); }

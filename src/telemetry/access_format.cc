@@ -7,8 +7,8 @@
 #include <ctime>
 #include <span>
 
+#include "base/utf8.h"
 #include "telemetry/access_log.h"
-#include "telemetry/utf8.h"
 
 namespace lictor {
 namespace {

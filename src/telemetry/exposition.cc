@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "telemetry/utf8.h"
+#include "base/utf8.h"
 
 namespace lictor {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "telemetry/access_log.h"
-#include "telemetry/utf8.h"
 
 namespace lictor {
 namespace {

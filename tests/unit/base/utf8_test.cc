@@ -1,4 +1,4 @@
-#include "telemetry/utf8.h"
+#include "base/utf8.h"
 
 #include <doctest/doctest.h>
 
@@ -39,3 +39,15 @@ TEST_CASE("utf8: what is no character") {
 
 }  // namespace
 }  // namespace lictor
+
+TEST_CASE("a line of the log stays one line, whatever it tells") {
+  using lictor::one_line;
+  CHECK(one_line("caf\xc3\xa9 \"x\" \\", false) == "caf\xc3\xa9 \"x\" \\");
+  CHECK(one_line("caf\xc3\xa9 \"x\" \\", true) == "caf\xc3\xa9 \\\"x\\\" \\\\");
+  CHECK(one_line("a\nb\x1b", false) == "a\\x0ab\\x1b");
+  CHECK(one_line("a\nb\x7f", true) == "a\\u000ab\\u007f");
+  CHECK(one_line("\xc2\x85|\xe2\x80\xa8", false) == "\\xc2\\x85|\\xe2\\x80\\xa8");
+  CHECK(one_line("\xc2\x85|\xe2\x80\xa8", true) == "\\u0085|\\u2028");
+  CHECK(one_line("\xff|\xc3", false) == "\\xff|\\xc3");
+  CHECK(one_line("\xff|\xc3", true) == "\\ufffd|\\ufffd");
+}

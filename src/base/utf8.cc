@@ -1,4 +1,8 @@
-#include "telemetry/utf8.h"
+#include "base/utf8.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
 
 namespace lictor {
 
@@ -30,6 +34,30 @@ Utf8Char first_utf8_char(std::string_view text) {
   const bool surrogate = code >= 0xd800 && code <= 0xdfff;
   if (code < least || code > 0x10ffff || surrogate) return {};
   return {code, length};
+}
+
+std::string one_line(std::string_view text, bool json) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Utf8Char one = first_utf8_char(text);
+    const std::string_view bytes = text.substr(0, std::max<size_t>(one.length, 1));
+    text.remove_prefix(bytes.size());
+    // Control characters of ASCII and ISO 6429, and the separators of Unicode.
+    const bool breaks = one.code < 0x20 || (one.code >= 0x7f && one.code < 0xa0) ||
+                        one.code == 0x2028 || one.code == 0x2029;
+    if (json && one.length == 0) {
+      out += "\\ufffd";
+    } else if (json && breaks) {
+      out += fmt::format("\\u{:04x}", one.code);
+    } else if (breaks) {
+      for (const char c : bytes) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+    } else {
+      if (json && (one.code == '"' || one.code == '\\')) out += '\\';
+      out += bytes;
+    }
+  }
+  return out;
 }
 
 }  // namespace lictor
