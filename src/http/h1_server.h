@@ -102,6 +102,7 @@ class H1Server final : public ServerStream,
   void release() override;
   Arena& arena() override { return state_->arena; }
   const Peer& peer() const override { return state_->peer; }
+  const Head& partial_head() const override { return state_->head; }
   size_t unsent() const override { return transport_ == nullptr ? 0 : transport_->unsent(); }
   void close_after() override { close_after_ = true; }
 

@@ -65,6 +65,8 @@ class ServerStream : public Stream {
   // Both live until release.
   virtual Arena& arena() = 0;
   virtual const Peer& peer() const = 0;
+  // The request's head as far as it was read, for logs: on_head may never come.
+  virtual const Head& partial_head() const = 0;
   // What the client has not taken yet of what was sent, in the kernel's buffers, too.
   virtual size_t unsent() const = 0;
   // The connection takes no other request after this one.

@@ -1,4 +1,6 @@
 // What is counted and written when an exchange ends.
+#include <algorithm>
+
 #include "proxy/exchange.h"
 
 namespace lictor {
@@ -8,7 +10,8 @@ void Exchange::count_and_log() {
   const uint16_t listener = down_->peer().listener;
   RouteCells& cells =
       match_.route == nullptr ? *context_.unrouted : *pin_->routes[match_.route->index];
-  const Method method = request_ == nullptr ? Method::kOther : request_->method;
+  const Head& head = request_ == nullptr ? down_->partial_head() : *request_;
+  const Method method = request_ == nullptr ? parse_method(head.method_name) : head.method;
   cells.count(listener, service(), method, status_, duration_us);
   if (!context_.access_log.enabled()) return;
 
@@ -19,14 +22,19 @@ void Exchange::count_and_log() {
   const IpAddress address = request_ == nullptr ? down_->peer().address.ip() : client_.ip;
   record.client_ip = {ip, address.format(ip)};
   record.user = user_;
+  record.method = head.method_name;
+  record.path = path_;
+  record.query = target_.query;
+  if (path_.empty()) {  // it could not be read as one
+    const size_t query = std::min(head.target.find('?'), head.target.size());
+    record.path = head.target.substr(0, query);
+    record.query = head.target.substr(std::min(query + 1, head.target.size()));
+  }
+  record.user_agent = head.fields.get(FieldId::kUserAgent);
+  record.referer = head.fields.get(FieldId::kReferer);
   if (request_ != nullptr) {
-    record.method = request_->method_name;
     record.host = client_authority_;
-    record.path = path_.empty() ? request_->target : path_;
-    record.query = target_.query;
-    record.protocol = version_name(request_->version);
-    record.user_agent = request_->fields.get(FieldId::kUserAgent);
-    record.referer = request_->fields.get(FieldId::kReferer);
+    record.protocol = version_name(head.version);
   }
   record.listener = context_.settings->listener_names[listener];
   record.status = status_;

@@ -91,10 +91,21 @@ def test_a_request_without_an_instance_names_its_route(gateway, logged):
 
 def test_a_malformed_request_is_logged(gateway, logged):
     with gateway.client() as client:
-        client.send(b"GET / HTTP/1.1\r\nBroken\r\n\r\n")
+        client.send(b"GET /a?b=c HTTP/1.1\r\nUser-Agent: odd/1\r\nBroken\r\n\r\n")
         client.read_response()
     entry = logged()
     assert (entry["status"], entry["code"]) == (400, "bad_request")
+    # As far as it could be read.
+    assert (entry["method"], entry["path"], entry["query"]) == ("GET", "/a", "b=c")
+    assert entry["user_agent"] == "odd/1"
+
+
+def test_a_target_that_is_no_path_is_logged_as_it_came(gateway, logged):
+    with gateway.client() as client:
+        client.send(b"GET /../..?q HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_response()
+    entry = logged()
+    assert (entry["status"], entry["path"], entry["query"]) == (400, "/../..", "q")
 
 
 def test_a_client_that_aborts_is_499(gateway, backend, logged):
