@@ -42,17 +42,17 @@ configure_build() {
 }
 
 build_release() { configure_build build --buildtype=release && ninja -C "$root/build" "$@"; }
+# What sanitizers need: whole stacks with lines, and not to be compiled for longer than they run.
+sanitized_options=(--buildtype=debugoptimized -Doptimization=1 -Dcpp_args=-g1 -Db_lundef=false)
 build_asan() {
-  configure_build build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
-    -Db_lundef=false && ninja -C "$root/build-asan" "$@"
+  configure_build build-asan "${sanitized_options[@]}" -Db_sanitize=address,undefined && ninja -C "$root/build-asan" "$@"
 }
 build_tsan() {
-  configure_build build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false &&
-    ninja -C "$root/build-tsan" "$@"
+  configure_build build-tsan "${sanitized_options[@]}" -Db_sanitize=thread && ninja -C "$root/build-tsan" "$@"
 }
 build_fuzz() {
   # GCC alone takes the precompiled header, and its warnings are the ones that are kept at none.
-  CC=clang-19 CXX=clang++-19 configure_build build-fuzz --buildtype=debugoptimized \
-    -Db_sanitize=address,undefined -Db_lundef=false -Db_pch=false -Dwerror=false -Dfuzz=true &&
+  CC=clang-19 CXX=clang++-19 configure_build build-fuzz "${sanitized_options[@]}" \
+    -Db_sanitize=address,undefined -Db_pch=false -Dwerror=false -Dfuzz=true &&
     ninja -C "$root/build-fuzz" "$@"
 }
