@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "filter/cors.h"
 #include "http/rules.h"
 #include "http/uri.h"
 #include "model/names.h"
@@ -174,7 +175,8 @@ struct Judged {
 
 class Judge {
  public:
-  explicit Judge(const Asked& asked) : asked_(asked) {}
+  // `method` is the one that counts: that of the request, or the one that a preflight asks about.
+  Judge(const Asked& asked, std::string_view method) : asked_(asked), method_(method) {}
 
   Judged judge(const Route& route) const {
     Judged out{&route, Failed::kNowhere, {}, {}};
@@ -190,8 +192,7 @@ class Judge {
                 " is not " + one_of(route.hosts);
     } else if (!takes_method(route)) {
       out.failed = Failed::kMethod;
-      out.why =
-          "method " + std::string(asked_.head.method_name) + " is not " + one_of(route.methods);
+      out.why = "method " + std::string(method_) + " is not " + one_of(route.methods);
     } else if (const Condition* condition = failing(route)) {
       out.failed = Failed::kCondition;
       out.why = condition->why_not(asked_.key().data);
@@ -214,8 +215,8 @@ class Judge {
   }
 
   bool takes_method(const Route& route) const {
-    return route.methods.empty() || std::find(route.methods.begin(), route.methods.end(),
-                                              asked_.head.method_name) != route.methods.end();
+    return route.methods.empty() ||
+           std::find(route.methods.begin(), route.methods.end(), method_) != route.methods.end();
   }
 
   const Condition* failing(const Route& route) const {
@@ -227,6 +228,7 @@ class Judge {
   }
 
   const Asked& asked_;
+  const std::string_view method_;
 };
 
 // Why `loser`, which would take the request, doesn't get it.
@@ -245,8 +247,9 @@ std::string why_later(const Rank& loser, const Rank& winner) {
   return "its name comes after " + std::string(winner.name) + ", and nothing else decides";
 }
 
-void pass_over(const Snapshot& snapshot, const Asked& asked, Explanation& out) {
-  const Judge judge(asked);
+void pass_over(const Snapshot& snapshot, const Asked& asked, std::string_view method,
+               Explanation& out) {
+  const Judge judge(asked, method);
   std::vector<Judged> others;
   std::optional<Rank> winner;
   for (const auto& route : snapshot.routes) {
@@ -343,14 +346,15 @@ std::expected<Explanation, std::string> explain(const Snapshot& snapshot,
   std::string wrong = read_request(request, asked);
   if (!wrong.empty()) return std::unexpected(std::move(wrong));
   Match match;
-  snapshot.table.match(asked.key(), match);
+  const std::string_view method =
+      snapshot.table.match_preflight(asked.key(), preflight_method(asked.head), match);
   Explanation out;
   out.route = match.route;
   if (match.method_mismatch) out.allow = snapshot.table.allowed_methods(asked.key());
   for (size_t i = 0; i < match.capture_count; ++i) {
     out.captures.emplace_back(match.captures[i].name, match.captures[i].value);
   }
-  pass_over(snapshot, asked, out);
+  pass_over(snapshot, asked, method, out);
   if (match.route != nullptr) rehearse(snapshot, asked, match, out);
   return out;
 }

@@ -363,6 +363,19 @@ void RouteTable::match(const RouteKey& key, Match& match) const {
   finder.finish();
 }
 
+std::string_view RouteTable::match_preflight(const RouteKey& key, std::string_view asked,
+                                             Match& out) const {
+  if (!asked.empty()) {
+    RouteKey as_asked = key;
+    as_asked.method = asked;
+    match(as_asked, out);
+    if (out.route != nullptr) return asked;
+    out.method_mismatch = false;
+  }
+  match(key, out);
+  return key.method;
+}
+
 std::vector<std::string> RouteTable::allowed_methods(const RouteKey& key) const {
   MethodCollector collector(key);
   impl_->visit_hosts(key, collector);

@@ -108,6 +108,10 @@ class RouteTable {
   // candidates of that path, not the number of routes; then, when none of those took the request,
   // the regular expressions of its host one by one.
   void match(const RouteKey& key, Match& match) const;
+  // The same for a CORS preflight about the method `asked` (preflight_method in filter/cors.h): it
+  // goes where a request with that method would, and as any other OPTIONS when none takes that.
+  // Returns the method that counted; with an empty `asked` the request's own.
+  std::string_view match_preflight(const RouteKey& key, std::string_view asked, Match& match) const;
   // The methods that routes of this host and path whose conditions hold allow, sorted, unique: for
   // 405's Allow. May allocate.
   std::vector<std::string> allowed_methods(const RouteKey& key) const;

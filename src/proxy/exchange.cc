@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "filter/cors.h"
 #include "http/rules.h"
 
 namespace lictor {
@@ -108,7 +109,7 @@ bool Exchange::find_route() {
   match_.route = nullptr;
   match_.method_mismatch = false;
   match_.capture_count = 0;
-  pin_->snapshot->table.match(route_key(), match_);
+  pin_->snapshot->table.match_preflight(route_key(), preflight_method(*request_), match_);
   if (match_.route == nullptr) {
     reply_problem(match_.method_mismatch
                       ? Error{Failure::kMethodNotAllowed, false, "no route takes this method here"}

@@ -197,3 +197,24 @@ TEST_CASE("explain and the table agree on random requests") {
     }
   }
 }
+
+TEST_CASE("a preflight goes where the method that it asks about would") {
+  const std::vector<std::pair<std::string, std::string>> asks_put{
+      {"Origin", "https://a.example"}, {"Access-Control-Request-Method", "PUT"}};
+  Bench bench(
+      Texts{{"routes/read", to(R"("path": "/x", "methods": ["GET"])")},
+            {"routes/write",
+             to(R"("path": "/x", "methods": ["PUT"], "filters": [{"cors": {"origins": ["*"]}}])")},
+            {"routes/options", to(R"("path": "/y", "methods": ["OPTIONS"])")}});
+  const auto found = bench.ask("/x", "OPTIONS", asks_put);
+  REQUIRE(found.route != nullptr);
+  CHECK(found.route->name == "write");
+  CHECK(found.answered_by == "cors");
+  CHECK(found.status == 204);
+  CHECK(why(found, "read") == "method PUT is not GET");
+  // Without a route for that method, and without what makes a preflight, it is any OPTIONS.
+  CHECK(bench.ask("/y", "OPTIONS", asks_put).route->name == "options");
+  const auto plain = bench.ask("/x", "OPTIONS", {asks_put[0]});
+  CHECK(plain.route == nullptr);
+  CHECK(plain.allow == std::vector<std::string>{"GET", "PUT"});
+}

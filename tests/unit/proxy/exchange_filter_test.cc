@@ -418,3 +418,25 @@ TEST_CASE("a filter's problem may bring fields of its own") {
   CHECK(bench.metrics.render({}).find(
             R"(lictor_auth_failures_total{route="r",reason="expired"} 1)") != std::string::npos);
 }
+
+TEST_CASE("a preflight takes the route of the method that it asks about") {
+  Story story;
+  ProxyBench bench;
+  bench.route.methods = {"PUT"};
+  bench.route.filters = {filter(story, 'a', Step::kStop)};
+  const auto options = [](std::string_view fields) {
+    return "OPTIONS / HTTP/1.1\r\nHost: h\r\n" + std::string(fields) + "\r\n";
+  };
+  SUBCASE("one that it takes") {
+    bench.ask(options("Origin: https://a\r\nAccess-Control-Request-Method: PUT\r\n"));
+    CHECK(bench.answer("stopped").starts_with("HTTP/1.1 418 "));
+  }
+  SUBCASE("another") {
+    bench.ask(options("Origin: https://a\r\nAccess-Control-Request-Method: GET\r\n"));
+    CHECK(bench.answer("}\n").starts_with("HTTP/1.1 405 "));
+  }
+  SUBCASE("and an OPTIONS that is no preflight its own") {
+    bench.ask(options("Origin: https://a\r\n"));
+    CHECK(bench.answer("}\n").starts_with("HTTP/1.1 405 "));
+  }
+}
