@@ -30,9 +30,11 @@ FilterPtr make_filter(std::string_view name, const JsonValue& config, const Filt
 
 // The makers.
 FilterPtr make_body_limit(const JsonValue& config, const FilterContext& context);
+FilterPtr make_concurrency_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_cors(const JsonValue& config, const FilterContext& context);
 FilterPtr make_fault(const JsonValue& config, const FilterContext& context);
 FilterPtr make_ip_access(const JsonValue& config, const FilterContext& context);
+FilterPtr make_rate_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_redirect(const JsonValue& config, const FilterContext& context);
 FilterPtr make_request_headers(const JsonValue& config, const FilterContext& context);
 FilterPtr make_respond(const JsonValue& config, const FilterContext& context);

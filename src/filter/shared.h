@@ -2,8 +2,16 @@
 // worker's thread.
 #pragma once
 
+#include "base/siphash.h"
+#include "filter/in_use.h"
+#include "filter/rate_table.h"
+
 namespace lictor {
 
-struct FilterShared {};
+struct FilterShared {
+  const HashSeed seed = random_seed();  // of the keys of the tables
+  RateTable rates;
+  InUse in_use;
+};
 
 }  // namespace lictor

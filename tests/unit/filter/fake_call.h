@@ -34,11 +34,9 @@ class FakeCall final : public Call {
     }
   };
 
-  FakeCall() {
-    request_.method_name = "GET";
-    request_.target = "/";
-    request_.authority = "example.com";
-  }
+  FakeCall() : FakeCall(nullptr, nullptr) {}
+  // One of many requests of a gateway.
+  FakeCall(FilterShared& shared, testing::ManualLoop& loop) : FakeCall(&shared, &loop) {}
 
   Head& request() override { return request_; }
   Head& response() override { return response_; }
@@ -58,8 +56,8 @@ class FakeCall final : public Call {
     return claims_ == nullptr ? std::string_view{} : claims_->find(name);
   }
   void set_claims(const Claims& claims) override { claims_ = &claims; }
-  Loop& loop() override { return *loop_; }
-  FilterShared& shared() override { return shared_; }
+  Loop& loop() override { return **loop_; }
+  FilterShared& shared() override { return *shared_; }
   void*& state() override { return state_; }
   std::string_view client_cert_subject() const override { return client_cert_subject_; }
   void limit_body(uint64_t bytes) override { most_body_ = std::min(most_body_, bytes); }
@@ -120,6 +118,15 @@ class FakeCall final : public Call {
     return kept_.back()->on_request(*this);
   }
 
+  // What it replied is the response now, as on_response finds it.
+  void reply_as_response() {
+    response_.status = reply_.status;
+    response_.fields.clear();
+    for (const auto& [name, value] : reply_.fields) {
+      response_.fields.add(arena_, arena_.copy(name), arena_.copy(value));
+    }
+  }
+
   // What it did.
   const Reply& replied() const { return reply_; }
   int replies() const { return replies_; }
@@ -129,7 +136,7 @@ class FakeCall final : public Call {
   BodyTransforms& transforms() { return transforms_; }
   const std::vector<std::string>& auth_failures() const { return auth_failures_; }
   int rate_limited() const { return rate_limited_; }
-  testing::ManualLoop& manual_loop() { return loop_; }
+  testing::ManualLoop& manual_loop() { return *loop_; }
   // "name: value" of each field, in order.
   static std::vector<std::string> list(const Fields& fields) {
     std::vector<std::string> out;
@@ -141,6 +148,16 @@ class FakeCall final : public Call {
   }
 
  private:
+  FakeCall(FilterShared* shared, testing::ManualLoop* loop) {
+    if (loop == nullptr) loop = &own_loop_.emplace();
+    if (shared == nullptr) shared = &own_shared_.emplace();
+    shared_ = shared;
+    loop_ = loop;
+    request_.method_name = "GET";
+    request_.target = "/";
+    request_.authority = "example.com";
+  }
+
   std::vector<FilterPtr> kept_;
   Arena arena_;
   Head request_;
@@ -154,8 +171,10 @@ class FakeCall final : public Call {
   Reply reply_;
   int replies_ = 0;
   int resumes_ = 0;
-  testing::ManualLoop loop_;
-  FilterShared shared_;
+  std::optional<testing::ManualLoop> own_loop_;
+  std::optional<FilterShared> own_shared_;
+  testing::ManualLoop* loop_;
+  FilterShared* shared_;
   void* state_ = nullptr;
   std::string client_cert_subject_;
   const Claims* claims_ = nullptr;

@@ -324,8 +324,8 @@ TEST_CASE("shared filters") {
   CHECK(bad_filter("{}") ==
         R"($: must have one key, the filter's name: {"respond": {"status": 503}})");
   CHECK(bad_filter("[]") == "$: must be an object, not an array");
-  CHECK(bad_filter(R"({"rate_limit": {"rate": 1}})") ==
-        R"($.rate_limit: filter "rate_limit": not supported in this version)");
+  CHECK(bad_filter(R"({"rate_limit": {"rate": 0}})") ==
+        "$.rate_limit.rate: must be a whole number from 1 to 1000000");
 }
 
 TEST_CASE("keys tell kinds and names") {

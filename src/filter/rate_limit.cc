@@ -1,0 +1,175 @@
+// `rate_limit`: {"rate": 100, "per": "1s", "burst": 200, "key": "client_ip"}. A token bucket for
+// each key, one for all workers: `burst` requests at once, and `rate` more in each `per`, evenly.
+// Beyond: 429. Every answer tells what is left, by the fields that clients know from elsewhere
+// (RateLimit-Limit and its kin) and by those of the IETF's draft (RateLimit, RateLimit-Policy).
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "filter/limit_key.h"
+#include "filter/makers.h"
+#include "filter/rate_table.h"
+#include "filter/shared.h"
+#include "io/loop.h"
+
+namespace lictor {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr uint64_t kMostRate = 1'000'000;            // requests, and requests a second
+constexpr Millis kMostPer{30 * 24 * 3600 * 1000LL};  // 30 days
+constexpr int64_t kLongestWindow = JsonObject::kYear.count() * 1'000'000;
+
+// Named arrays, so that a field of another's making never has its name here: this tells the fields
+// of these filters from those of a service.
+constexpr char kLimit[] = "RateLimit-Limit";
+constexpr char kRemaining[] = "RateLimit-Remaining";
+constexpr char kReset[] = "RateLimit-Reset";
+constexpr char kPolicy[] = "RateLimit-Policy";
+constexpr char kState[] = "RateLimit";
+constexpr std::array<std::string_view, 5> kNames{kLimit, kRemaining, kReset, kPolicy, kState};
+
+uint64_t whole_seconds(int64_t ns) { return static_cast<uint64_t>((ns + kSecond - 1) / kSecond); }
+
+std::string_view decimal(uint64_t value, Arena& arena) {
+  char* out = arena.chars(20);
+  return {out, static_cast<size_t>(std::to_chars(out, out + 20, value).ptr - out)};
+}
+
+uint64_t number(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+bool is_foreign(const Field& field) {
+  if (field.name.size() < kNames.back().size() || (field.name[0] | 0x20) != 'r') return false;
+  return std::any_of(kNames.begin(), kNames.end(), [&field](std::string_view name) {
+    return field.name.data() != name.data() && equals_ignore_case(field.name, name);
+  });
+}
+
+// What all rate limits of the request say so far.
+struct Told {
+  explicit Told(Fields& fields) {
+    for (Field& field : fields) {
+      for (size_t i = 0; i < kNames.size(); ++i) {
+        if (field.name.data() == kNames[i].data()) found[i] = &field;
+      }
+    }
+  }
+  bool any() const { return found[0] != nullptr; }
+  std::string_view& operator[](size_t i) { return found[i]->value; }
+  std::array<Field*, kNames.size()> found{};
+};
+
+class RateLimitFilter : public Filter {
+ public:
+  std::string_view name() const override { return "rate_limit"; }
+  Step on_request(Call& call) const override;
+  void on_response(Call& call) const override;
+
+  RateLimit limit;
+  LimitKey key;
+  Hash128 identity;
+  std::string policy_name;  // "client_ip-1s", in quotes
+  std::string policy;       // the draft's: name, quota and window
+
+ private:
+  void refuse(Call& call, const RateVerdict& verdict) const;
+};
+
+Step RateLimitFilter::on_request(Call& call) const {
+  FilterShared& shared = call.shared();
+  const Hash128 place = limit_hash(shared.seed, identity, key.of(call, call.request().fields));
+  const auto now = static_cast<int64_t>(monotonic_ns());
+  auto* verdict = call.arena().make<RateVerdict>(shared.rates.take(place, limit, now));
+  call.state() = verdict;
+  if (verdict->allowed) return Step::kNext;
+  refuse(call, *verdict);
+  return Step::kStop;
+}
+
+void RateLimitFilter::refuse(Call& call, const RateVerdict& verdict) const {
+  Fields fields;
+  const uint64_t wait = std::max<uint64_t>(1, whole_seconds(verdict.retry_ns));
+  fields.add(call.arena(), "Retry-After", decimal(wait, call.arena()));
+  call.count_rate_limited();
+  call.reply(Error{Failure::kRateLimited, false, "too many requests"}, fields);
+}
+
+// The tightest of several limits is the one that has the least left, then the one that takes the
+// longest.
+void RateLimitFilter::on_response(Call& call) const {
+  const auto& verdict = *static_cast<const RateVerdict*>(call.state());
+  Arena& arena = call.arena();
+  Fields& fields = call.response().fields;
+  const auto remaining = static_cast<uint64_t>(verdict.remaining);
+  const uint64_t reset = whole_seconds(verdict.full_ns);
+  const std::string_view left = decimal(remaining, arena);
+  const std::string_view full = decimal(reset, arena);
+  const std::string_view state = arena.concat(policy_name, ";r=", left, ";t=", full);
+  fields.remove_if(is_foreign);
+  Told told(fields);
+  if (!told.any()) {
+    const std::array<std::string_view, kNames.size()> values{
+        decimal(static_cast<uint64_t>(limit.burst()), arena), left, full, policy, state};
+    for (size_t i = 0; i < kNames.size(); ++i) {
+      fields.add(arena, Field{kNames[i], values[i], FieldId::kOther});
+    }
+    return;
+  }
+  told[3] = arena.concat(policy, ", ", told[3]);
+  told[4] = arena.concat(state, ", ", told[4]);
+  const uint64_t least = number(told[1]);
+  if (remaining > least || (remaining == least && reset <= number(told[2]))) return;
+  told[0] = decimal(static_cast<uint64_t>(limit.burst()), arena);
+  told[1] = left;
+  told[2] = full;
+}
+
+// --- the document --------------------------------------------------------------------------------
+
+void read_rate(JsonObject& object, Millis& per, RateLimit& limit) {
+  uint64_t rate = 0;
+  object.duration("per", per, Millis{1}, kMostPer);
+  if (!object.has("rate")) object.fail("rate is missing: how many requests in each per?");
+  const bool read = object.whole("rate", rate, 1, kMostRate);
+  uint64_t burst = rate;
+  object.whole("burst", burst, 1, kMostRate);
+  if (!read) return;
+  const int64_t per_ns = per.count() * 1'000'000;
+  limit.interval_ns = per_ns / static_cast<int64_t>(rate);
+  if (limit.interval_ns < kSecond / static_cast<int64_t>(kMostRate)) {
+    return object.fail("rate", "is more than 1000000 requests a second");
+  }
+  if (static_cast<int64_t>(burst) > kLongestWindow / limit.interval_ns) {
+    return object.fail(object.has("burst") ? "burst" : "rate",
+                       "would take more than a year to come back");
+  }
+  limit.window_ns = limit.interval_ns * static_cast<int64_t>(burst);
+}
+
+}  // namespace
+
+FilterPtr make_rate_limit(const JsonValue& config, const FilterContext& context) {
+  auto filter = std::make_shared<RateLimitFilter>();
+  Millis per{1000};
+  config.read_object([&](JsonObject& object) {
+    read_rate(object, per, filter->limit);
+    filter->key.read(object);
+  });
+  const RateLimit& limit = filter->limit;
+  filter->policy_name =
+      "\"" + std::string(filter->key.kind_name()) + "-" + format_duration(per) + "\"";
+  filter->policy = filter->policy_name + ";q=" + std::to_string(limit.burst()) +
+                   ";w=" + std::to_string(whole_seconds(limit.window_ns));
+  filter->identity =
+      limit_identity(context.owner, config.path(),
+                     filter->key.to_string() + " " + std::to_string(limit.interval_ns) + " " +
+                         std::to_string(limit.window_ns));
+  return filter;
+}
+
+}  // namespace lictor
