@@ -252,13 +252,17 @@ std::vector<std::string> Gateway::not_ready_reasons() const {
 }
 
 void Gateway::eject(const std::string& service, const Instance& instance) {
-  if (const auto list = control_->instances(service)) eject_by_operator(*list, *instance.state);
+  const auto list = control_->instances(service);
+  if (!list) return;
+  eject_by_operator(*list, *instance.state);
+  log::info("admin: upstream {}: instance {} ejected by an operator", service, instance.id);
 }
 
 void Gateway::restore(const std::string& service, const Instance& instance) {
-  if (const auto list = control_->instances(service)) {
-    restore_by_operator(*list, *instance.state, static_cast<int64_t>(loop_.now_ms()));
-  }
+  const auto list = control_->instances(service);
+  if (!list) return;
+  restore_by_operator(*list, *instance.state, static_cast<int64_t>(loop_.now_ms()));
+  log::info("admin: upstream {}: instance {} restored by an operator", service, instance.id);
 }
 
 // --- the end -------------------------------------------------------------------------------------

@@ -241,6 +241,8 @@ def test_an_operator_ejects_and_restores(make, pair):
     assert gateway.admin.order("restore", "web", instance).status in (200, 204)
     assert not ejected(gateway, bad)
     assert tally(gateway.address, 20, connections=4)["bad"] > 0
+    said = [f"upstream web: instance {instance} {what} by an operator" for what in ("ejected", "restored")]
+    eventually(lambda: [line.split("admin: ", 1)[1] for line in gateway.stderr if "by an operator" in line], said)
 
 
 def test_an_operator_restores_what_traffic_ejected(make, pair):
