@@ -44,6 +44,7 @@ class Gateway final : public Control::User, public AdminSource {
   size_t workers() const override { return workers_.size(); }
   Metrics& metrics() override { return *metrics_; }
   uint64_t access_log_dropped() const override { return access_log_->dropped(); }
+  uint64_t limited_alone() const override { return shared_->filters.redis.counted_alone(); }
   std::vector<std::string> not_ready_reasons() const override;
   std::string source() const override { return std::string(control_->source()); }
   bool restored() const override { return control_->restored(); }

@@ -80,6 +80,7 @@ void Worker::stop() {
     close_doors();
     drained_ = nullptr;
     server_.close_all();
+    shared_.filters.redis.close(loop_);
     context_.pin.reset();
     loop_.stop();
   };

@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <memory>
+#include <new>
+#include <optional>
 #include <string>
 
+#include "filter/fleet_limit.h"
 #include "filter/limit_key.h"
 #include "filter/makers.h"
 #include "filter/rate_table.h"
@@ -69,26 +73,87 @@ class RateLimitFilter : public Filter {
   std::string_view name() const override { return "rate_limit"; }
   Step on_request(Call& call) const override;
   void on_response(Call& call) const override;
+  void on_done(Call& call) const override;
 
   RateLimit limit;
   LimitKey key;
   Hash128 identity;
+  std::optional<FleetLimit> fleet;
   std::string policy_name;  // "client_ip-1s", in quotes
   std::string policy;       // the draft's: name, quota and window
 
  private:
+  // What a request leaves in its arena. With `fleet` it is an Asked, which on_done ends.
+  struct Counted {
+    RateVerdict verdict;
+    Hash128 place;
+  };
+  class Asked;
+
+  Step ask_fleet(Call& call, const LimitKey::Value& value, const Counted& counted,
+                 int64_t now) const;
   void refuse(Call& call, const RateVerdict& verdict) const;
+};
+
+// A request that waits for Redis, and what it was told.
+class RateLimitFilter::Asked final : public Counted, public RedisLink::Asker {
+ public:
+  Asked(const RateLimitFilter& filter, Call& call, const Counted& counted, int64_t now)
+      : Counted(counted), filter_(filter), call_(call), asked_ns_(now) {}
+
+  void on_answer(std::optional<RedisLink::Answer> answer) override {
+    FilterShared& shared = call_.shared();
+    if (answer) {
+      verdict = rate_verdict(filter_.limit, answer->allowed, answer->full_ns);
+      // As of when it was asked: never later than Redis has it.
+      shared.rates.put(place, asked_ns_ + answer->full_ns, asked_ns_);
+    } else {
+      shared.redis.count_alone();
+    }
+    if (!verdict.allowed) filter_.refuse(call_, verdict);
+    call_.resume();  // the last: the call may be gone
+  }
+
+ private:
+  const RateLimitFilter& filter_;
+  Call& call_;
+  const int64_t asked_ns_;
 };
 
 Step RateLimitFilter::on_request(Call& call) const {
   FilterShared& shared = call.shared();
-  const Hash128 place = limit_hash(shared.seed, identity, key.of(call, call.request().fields));
+  const LimitKey::Value value = key.of(call, call.request().fields);
+  const Hash128 place = limit_hash(shared.seed, identity, value);
   const auto now = static_cast<int64_t>(monotonic_ns());
-  auto* verdict = call.arena().make<RateVerdict>(shared.rates.take(place, limit, now));
-  call.state() = verdict;
-  if (verdict->allowed) return Step::kNext;
-  refuse(call, *verdict);
+  const Counted counted{shared.rates.take(place, limit, now), place};
+  if (fleet) return ask_fleet(call, value, counted, now);
+  call.state() = call.arena().make<Counted>(counted);
+  if (counted.verdict.allowed) return Step::kNext;
+  refuse(call, counted.verdict);
   return Step::kStop;
+}
+
+Step RateLimitFilter::ask_fleet(Call& call, const LimitKey::Value& value, const Counted& counted,
+                                int64_t now) const {
+  void* memory = call.arena().allocate(sizeof(Asked), alignof(Asked));
+  auto* asked = new (memory) Asked(*this, call, counted, now);
+  call.state() = static_cast<Counted*>(asked);
+  if (!counted.verdict.allowed) {
+    refuse(call, counted.verdict);
+    return Step::kStop;
+  }
+  RedisLinks& links = call.shared().redis;
+  RedisLink& link = links.link(call.loop(), fleet->target());
+  if (link.ask(*asked, fleet->bucket(value, call.arena()), limit, fleet->timeout())) {
+    return Step::kWait;
+  }
+  links.count_alone();
+  return Step::kNext;
+}
+
+void RateLimitFilter::on_done(Call& call) const {
+  if (!fleet) return;
+  std::destroy_at(static_cast<Asked*>(static_cast<Counted*>(call.state())));
 }
 
 void RateLimitFilter::refuse(Call& call, const RateVerdict& verdict) const {
@@ -102,7 +167,7 @@ void RateLimitFilter::refuse(Call& call, const RateVerdict& verdict) const {
 // The tightest of several limits is the one that has the least left, then the one that takes the
 // longest.
 void RateLimitFilter::on_response(Call& call) const {
-  const auto& verdict = *static_cast<const RateVerdict*>(call.state());
+  const RateVerdict& verdict = static_cast<const Counted*>(call.state())->verdict;
   Arena& arena = call.arena();
   Fields& fields = call.response().fields;
   const auto remaining = static_cast<uint64_t>(verdict.remaining);
@@ -159,16 +224,19 @@ FilterPtr make_rate_limit(const JsonValue& config, const FilterContext& context)
   config.read_object([&](JsonObject& object) {
     read_rate(object, per, filter->limit);
     filter->key.read(object);
+    filter->fleet = FleetLimit::read(object);
   });
   const RateLimit& limit = filter->limit;
   filter->policy_name =
       "\"" + std::string(filter->key.kind_name()) + "-" + format_duration(per) + "\"";
   filter->policy = filter->policy_name + ";q=" + std::to_string(limit.burst()) +
                    ";w=" + std::to_string(whole_seconds(limit.window_ns));
-  filter->identity =
-      limit_identity(context.owner, config.path(),
-                     filter->key.to_string() + " " + std::to_string(limit.interval_ns) + " " +
-                         std::to_string(limit.window_ns));
+  const std::string what = filter->key.to_string() + " " + std::to_string(limit.interval_ns) + " " +
+                           std::to_string(limit.window_ns);
+  filter->identity = limit_identity(context.owner, config.path(), what);
+  if (filter->fleet) {
+    filter->fleet->set_identity(context.owner + '\n' + config.path() + '\n' + what);
+  }
   return filter;
 }
 

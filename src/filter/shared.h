@@ -5,6 +5,7 @@
 #include "base/siphash.h"
 #include "filter/in_use.h"
 #include "filter/rate_table.h"
+#include "filter/redis_links.h"
 
 namespace lictor {
 
@@ -12,6 +13,7 @@ struct FilterShared {
   const HashSeed seed = random_seed();  // of the keys of the tables
   RateTable rates;
   InUse in_use;
+  RedisLinks redis;
 };
 
 }  // namespace lictor

@@ -370,6 +370,10 @@ void render_rest(Exposition& out, const ScrapeInput& input) {
   out.counter("lictor_access_log_dropped_total",
               "Lines of the access log that were not written: the disk was too slow or failed.");
   out.sample({}, input.access_log_dropped);
+  out.counter("lictor_rate_limit_redis_errors_total",
+              "Requests that this gateway counted alone: the Redis of their rate limit was away, "
+              "slow or refused.");
+  out.sample({}, input.limited_alone);
   out.gauge("lictor_build_info", "Always 1; the labels say what runs.");
   out.sample({{"version", input.version}}, uint64_t{1});
 }

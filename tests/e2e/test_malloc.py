@@ -37,8 +37,8 @@ class Counted:
 @pytest.mark.parametrize("log", ["off", "file"])
 @pytest.mark.parametrize(
     "method, target, body",
-    [("GET", "/", None), ("GET", "/users/7?x=1", None), ("POST", "/", b"x" * 1000), ("HEAD", "/", None), ("GET", "/nowhere", None)],
-    ids=["get", "captures and filters", "post", "head", "no route"],
+    [("GET", "/", None), ("GET", "/users/7?x=1", None), ("GET", "/limits", None), ("POST", "/", b"x" * 1000), ("HEAD", "/", None), ("GET", "/nowhere", None)],
+    ids=["get", "captures and filters", "limits", "post", "head", "no route"],
 )
 def test_a_request_allocates_nothing(make, library, tmp_path, method, target, body, log):
     backend = make.backend()
@@ -47,6 +47,10 @@ def test_a_request_allocates_nothing(make, library, tmp_path, method, target, bo
     documents["routes/users"] = {
         "path": "/users/{id}", "service": "web", "headers": {"accept": {"present": True}},
         "filters": [{"request_headers": {"set": {"X-Id": "${path.id}-${client_ip}"}}}, {"response_headers": {"add": {"X-Route": "${route}"}}}],
+    }  # fmt: skip
+    documents["routes/limits"] = {
+        "path": "/limits", "service": "web",
+        "filters": [{"cors": {"origins": ["https://a.example"]}}, {"rate_limit": {"rate": 1000000}}, {"concurrency_limit": {"requests": 9}}, {"body_limit": "1KiB"}],
     }  # fmt: skip
     counted = Counted(tmp_path / "count")
     access = {"path": "off" if log == "off" else str(tmp_path / "access.log")}

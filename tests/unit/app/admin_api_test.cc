@@ -69,6 +69,7 @@ class FakeSource final : public AdminSource {
   size_t workers() const override { return 2; }
   Metrics& metrics() override { return metrics_; }
   uint64_t access_log_dropped() const override { return 9; }
+  uint64_t limited_alone() const override { return 8; }
   std::vector<std::string> not_ready_reasons() const override { return reasons_; }
   std::string source() const override { return "consul"; }
   bool restored() const override { return restored_; }
@@ -317,6 +318,7 @@ TEST_CASE("admin: metrics") {
   CHECK(has("lictor_config_revision 7"));
   CHECK(has("lictor_config_rejected_documents 1"));
   CHECK(has("lictor_access_log_dropped_total 9"));
+  CHECK(has("lictor_rate_limit_redis_errors_total 8"));
   CHECK(has("lictor_consul_connected 0"));
   CHECK(has("lictor_build_info{version=\"" + std::string(version()) + "\"} 1"));
 }

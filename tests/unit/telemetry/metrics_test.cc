@@ -274,6 +274,7 @@ TEST_CASE("metrics: what the control thread knows") {
   input.config_revision = 17;
   input.config_rejected = 2;
   input.access_log_dropped = 3;
+  input.limited_alone = 4;
   input.instances = {{"web", "passing", 2}, {"web", "ejected", 1}, {"web", "passing", 1}};
   input.ejections = {{"web", "web-1", 1}, {"web", "web-1", 2}};
   input.consul.present = true;
@@ -285,6 +286,7 @@ TEST_CASE("metrics: what the control thread knows") {
   CHECK(at(series, "lictor_config_revision") == "17");
   CHECK(at(series, "lictor_config_rejected_documents") == "2");
   CHECK(at(series, "lictor_access_log_dropped_total") == "3");
+  CHECK(at(series, "lictor_rate_limit_redis_errors_total") == "4");
   CHECK(at(series, R"(lictor_upstream_instances{service="web",state="passing"})") == "3");
   CHECK(at(series, R"(lictor_upstream_instances{service="web",state="ejected"})") == "1");
   CHECK(at(series, R"(lictor_upstream_instances{service="web",state="critical"})") == "0");
