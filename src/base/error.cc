@@ -27,6 +27,8 @@ constexpr auto kTable = std::to_array<FailureInfo>({
     {502, "upstream_failed", "Upstream failed", "connection_terminated"},
     {502, "upstream_failed", "Upstream failed", "http_protocol_error"},
     {504, "upstream_timeout", "Upstream timeout", "http_response_timeout"},
+    {502, "upstream_failed", "Upstream failed", "tls_certificate_error"},
+    {502, "upstream_failed", "Upstream failed", "tls_protocol_error"},
     {503, "no_instance", "No instance", "destination_unavailable"},
     {503, "overloaded", "Overloaded", "connection_limit_reached"},
     {503, "overloaded", "Overloaded", "proxy_internal_error"},

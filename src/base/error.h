@@ -34,6 +34,8 @@ enum class Failure : uint8_t {
   kUpstreamReset,
   kUpstreamProtocol,
   kUpstreamTimeout,
+  kTlsCertificate,  // the instance's, or ours in its eyes
+  kTlsProtocol,
   // Ours, or the state of the fleet.
   kNoInstance,
   kOverloaded,

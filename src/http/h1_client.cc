@@ -204,7 +204,7 @@ void H1Client::on_eof() {
 }
 
 void H1Client::on_error(const Error& error) {
-  const bool refused = connecting_ && error.failure != Failure::kNoResources;
+  const bool refused = connecting_ && error.failure == Failure::kUpstreamReset;
   break_off(refused ? Failure::kConnectRefused : error.failure, error.detail);
 }
 

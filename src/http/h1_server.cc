@@ -119,7 +119,7 @@ size_t H1Server::process(std::string_view bytes) {
 
 void H1Server::begin_request() {
   if (state_ == nullptr) state_ = context_.take_state(*this);
-  state_->peer = {transport_->peer(), listener_, local_port_};
+  state_->peer = {transport_->peer(), listener_, local_port_, transport_->tls()};
   request_ = State::kHead;
   reply_ = Reply::kNone;
   discarded_ = 0;

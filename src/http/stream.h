@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "http/message.h"
+#include "io/transport.h"
 
 namespace lictor {
 
@@ -37,8 +38,9 @@ class StreamUser {
 // What a stream's connection is, as far as anyone above may ask.
 struct Peer {
   SocketAddress address;
-  uint16_t listener = 0;    // index of the listener it came through
-  uint16_t local_port = 0;  // that listener's port
+  uint16_t listener = 0;         // index of the listener it came through
+  uint16_t local_port = 0;       // that listener's port
+  const TlsPeer* tls = nullptr;  // null: plaintext; good while the connection is
 };
 
 class Stream {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/address.h"
@@ -30,6 +31,12 @@ class TransportUser {
   ~TransportUser() = default;
 };
 
+// What TLS knows of a peer: all empty unless it showed a certificate that was verified.
+struct TlsPeer {
+  std::string subject;    // as RFC 2253 writes it: "CN=api,O=Example"
+  std::string forwarded;  // for X-Forwarded-Client-Cert
+};
+
 class Transport {
  public:
   static constexpr size_t kHighMark = 65536;
@@ -42,6 +49,8 @@ class Transport {
   virtual bool write(std::string_view bytes) = 0;
   // To write in place: append to it, it goes out at the end of the turn.
   virtual Buffer& output() = 0;
+  // What is queued goes out now: for a layer above that has gathered a turn's bytes itself.
+  virtual void flush() = 0;
   virtual size_t queued() const = 0;
   // The same with what the kernel holds: all that the peer has not taken yet. A system call.
   virtual size_t unsent() const = 0;
@@ -53,6 +62,8 @@ class Transport {
   // Like close, but the peer sees a reset (RST), never an orderly end: for messages cut short.
   virtual void abort() = 0;
   virtual const SocketAddress& peer() const = 0;
+  // Null on plaintext. Good as long as the transport, and to the end of the turn that closes it.
+  virtual const TlsPeer* tls() const { return nullptr; }
 
  protected:
   virtual ~Transport() = default;

@@ -18,6 +18,8 @@ Outcome outcome_of(Failure failure) {
     case Failure::kConnectRefused:
     case Failure::kNoResources:
     case Failure::kConnectTimeout:
+    case Failure::kTlsCertificate:
+    case Failure::kTlsProtocol:
       return Outcome::kConnectError;
     case Failure::kUpstreamTimeout:
       return Outcome::kTimeout;
