@@ -4,9 +4,22 @@
 all_headers (False: X-Forwarded-For is the only header that nginx and HAProxy add)."""
 
 import json
+import subprocess
 
 from machine import LOOPBACK
 from scenarios import LARGE, SMALL
+
+
+def certificate(folder):
+    """A certificate and its key, on P-256, in one file."""
+    path = folder / "tls.pem"
+    if not path.exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-nodes", "-days", "30", "-subj", "/CN=bench.example", "-keyout", path, "-out",
+             folder / "tls.crt"], capture_output=True, check=True)
+        path.write_text(path.read_text() + (folder / "tls.crt").read_text())
+    return path
 
 
 def route_name(number):
@@ -103,12 +116,16 @@ def lictor(plan):
         ]
         route = {"path": f"/{name}/*", "service": "backend", "filters": filters}
         write_json(documents / "routes" / f"{name}.json", route)
+    listener = {"name": "http", "address": f"{LOOPBACK}:{plan.port}"}
+    if scenario.tls:
+        pem = str(certificate(plan.folder))
+        listener["tls"] = {"certificates": [{"cert": pem, "key": pem}]}
     access = str(plan.folder / "access.log") if scenario.logged else "off"
     write_json(
         plan.folder / "lictor.json",
         {
             "source": {"directory": str(documents)},
-            "listeners": [{"name": "http", "address": f"{LOOPBACK}:{plan.port}"}],
+            "listeners": [listener],
             "admin": {"address": f"{LOOPBACK}:{plan.admin_port}"},
             "workers": 1,
             "limits": {"connections": plan.connections},
@@ -195,6 +212,13 @@ def nginx(plan):
       proxy_pass http://backend;
 {nginx_headers(plan, "      ")}
     }}"""
+    tls, secure = "", ""
+    if scenario.tls:
+        pem = certificate(plan.folder)
+        tls = f"""ssl_certificate {pem};
+    ssl_certificate_key {pem};
+    ssl_protocols TLSv1.2 TLSv1.3;"""
+        secure = " ssl"
     (plan.folder / "nginx.conf").write_text(f"""
 {plan.nginx_user}worker_processes 1;
 daemon off;
@@ -217,7 +241,8 @@ http {{
     keepalive_requests 1000000000;
   }}
   server {{
-    listen {LOOPBACK}:{plan.port} backlog=4096;
+    listen {LOOPBACK}:{plan.port}{secure} backlog=4096;
+    {tls}
 {routes}
   }}
 }}
@@ -255,7 +280,7 @@ def haproxy_frontend(plan):
     if plan.all_headers:
         lines += [
             "http-request set-var(txn.id) uuid()",
-            "http-request set-header X-Forwarded-Proto http",
+            f"http-request set-header X-Forwarded-Proto {'https' if scenario.tls else 'http'}",
             "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
             "http-request set-header X-Forwarded-Port %[dst_port]",
             "http-request set-header X-Request-Id %[var(txn.id)]",
@@ -295,6 +320,7 @@ frontend metrics
   bind {LOOPBACK}:{plan.admin_port}
   http-request use-service prometheus-exporter if {{ path /metrics }}
 """
+    tls = f" ssl crt {certificate(plan.folder)} alpn http/1.1" if plan.scenario.tls else ""
     (plan.folder / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
@@ -308,7 +334,7 @@ defaults
   timeout http-request 10s
   timeout http-keep-alive 75s
 frontend http
-  bind {LOOPBACK}:{plan.port} backlog 4096
+  bind {LOOPBACK}:{plan.port} backlog 4096{tls}
 {haproxy_frontend(plan)}
   default_backend backend
 backend backend

@@ -9,7 +9,7 @@ import threading
 import time
 
 from machine import (LOOPBACK, TICKS, BenchError, core_busy_ticks, cpu_ticks, peak_rss, rss, tail)
-from proxies import check
+from proxies import anyone, check
 
 ERRORS = ("connect", "read", "write", "timeout", "status")
 
@@ -58,6 +58,8 @@ class Load:
     def run_wrk(self, running, seconds):
         """One run of wrk; returns what its script printed."""
         scenario = running.plan.scenario
+        if scenario.handshake:
+            return self.run_handshakes(running, seconds)
         script = self.stage.folder / "load.lua"
         log = self.stage.folder / "wrk.log"
         script.write_text(scenario.lua())
@@ -87,6 +89,28 @@ class Load:
         if running.process.poll() is not None:
             raise BenchError(f"{running.label} ended during the load")
         return {key: int(value) for key, value in (p.split("=") for p in found[1].split())}
+
+    def run_handshakes(self, running, seconds):
+        """A connection a request, one after the other; openssl s_time tells how many there were."""
+        scenario = running.plan.scenario
+        log = self.stage.folder / "s_time.log"
+        log.unlink(missing_ok=True)
+        process = self.stage.processes.start(
+            ["openssl", "s_time", f"-{scenario.handshake}", "-www", scenario.path, "-time", str(seconds),
+             "-connect", f"{LOOPBACK}:{running.plan.port}"],
+            self.stage.load_core, log)
+        began = time.monotonic()
+        try:
+            process.wait(seconds + 20)
+        finally:
+            self.stage.processes.stop(process)
+        took = time.monotonic() - began
+        found = re.search(r"^(\d+) connections in [\d.]+ real seconds", log.read_text(errors="replace"), re.MULTILINE)
+        if not found:
+            raise BenchError(f"openssl s_time failed: {running.label}, {scenario.name}:\n{tail(log)}")
+        # The first connection of "reuse" is made before the time begins.
+        requests = int(found[1]) + (1 if scenario.handshake == "reuse" else 0)
+        return {"requests": requests, "duration_us": int(took * 1e6), "p50_us": 0, "p99_us": 0, **dict.fromkeys(ERRORS, 0)}
 
     def measure(self, running, seconds):
         core = self.stage.proxy_core
@@ -161,12 +185,12 @@ class Load:
         try:
             check(one)
             for _ in range(64):  # so that what the first requests cost is there before
-                with open_connection(one.plan.port) as connection:
+                with open_connection(one.plan.port, scenario.tls) as connection:
                     get(connection, scenario)
             time.sleep(0.3)
             before = rss(one.worker)
             for _ in range(scenario.idle):
-                connection = open_connection(one.plan.port)
+                connection = open_connection(one.plan.port, scenario.tls)
                 held.append(connection)
                 get(connection, scenario)
             time.sleep(0.5)
@@ -184,10 +208,10 @@ class Load:
             self.stage.stop(one)
 
 
-def open_connection(port):
+def open_connection(port, tls=False):
     connection = socket.create_connection((LOOPBACK, port), timeout=10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return anyone().wrap_socket(connection) if tls else connection
 
 
 def get(connection, scenario):

@@ -20,6 +20,8 @@ class Scenario:
     routes: int = 0  # this many routes with filters, instead of one without
     logged: bool = False  # access log to a file, metrics read during each round
     against: str = ""  # the scenario that this one is a variation of
+    tls: bool = False  # to the proxy, not behind it
+    handshake: str = ""  # "new" or "reuse": a connection a request, by openssl s_time
     idle: int = 0  # no load: memory of this many idle connections
 
     def lua(self):
@@ -81,5 +83,10 @@ ALL = [
         routes=ROUTES,
         logged=True,
     ),
+    Scenario("tls-get", "100-byte GET under TLS, keep-alive, 64 connections", tls=True, against="get-64"),
+    Scenario("tls-download", "1 MiB download under TLS, 32 connections", "/large", 32, length=LARGE, tls=True),
+    Scenario("tls-handshake", "100-byte GET, a full TLS handshake each (P-256)", tls=True, handshake="new"),
+    Scenario("tls-resume", "100-byte GET, a resumed TLS handshake each", tls=True, handshake="reuse"),
+    Scenario("tls-idle", "memory of 2,000 idle keep-alive connections under TLS", tls=True, idle=2000),
     Scenario("idle-5000", "memory of 5,000 idle keep-alive connections", idle=5000),
 ]
