@@ -51,6 +51,7 @@ class AdminSource {
   virtual Metrics& metrics() = 0;
   virtual uint64_t access_log_dropped() const = 0;
   virtual uint64_t limited_alone() const = 0;
+  virtual std::vector<CertificateGauge> certificates() const = 0;
 
   // As in control.h.
   virtual std::vector<std::string> not_ready_reasons() const = 0;

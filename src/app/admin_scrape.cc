@@ -44,6 +44,7 @@ ScrapeInput scrape_input(const AdminSource& source) {
   input.version = version();
   input.access_log_dropped = source.access_log_dropped();
   input.limited_alone = source.limited_alone();
+  input.certificates = source.certificates();
   if (const SnapshotPtr snapshot = source.snapshot()) {
     input.config_revision = snapshot->revision;
     for (const auto& upstream : snapshot->upstreams) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <system_error>
 
+#include "app/listener_tls.h"
 #include "base/json.h"
 #include "model/bootstrap.h"
 #include "model/documents.h"
@@ -64,6 +65,11 @@ std::string_view guess_kind(std::string_view text) {
   }
   // {"respond": {...}}: what no other kind has.
   return most == 0 && keys.size() == 1 ? "filters/stdin" : best;
+}
+
+Problems check_bootstrap(std::string_view text) {
+  auto parsed = parse_bootstrap(text, process_environment());
+  return parsed ? ListenerTls().load(parsed->listeners) : std::move(parsed.error());
 }
 
 struct File {
@@ -223,7 +229,7 @@ void Checker::check(const File& file, const SharedFilters* shared) {
   };
   ++checked_;
   if (file.key == "bootstrap") {
-    return report(file.label, problems_of(parse_bootstrap(file.text, process_environment())));
+    return report(file.label, check_bootstrap(file.text));
   }
   const auto parsed = parse_document_key(file.key);
   if (!parsed) return report(file.label, {parsed.error()});

@@ -48,6 +48,14 @@ void raise_descriptor_limit(uint64_t connections) {
   }
 }
 
+std::string problems_line(const std::string& file, const Problems& problems) {
+  std::string line = file + ": " + problems.front().to_string();
+  if (problems.size() > 1) {
+    line += " (and " + std::to_string(problems.size() - 1) + " more: see lictor check)";
+  }
+  return line;
+}
+
 H1ServerOptions server_options(const LimitsConfig& limits) {
   H1ServerOptions options;
   options.limits = {.header_bytes = limits.header_bytes,
@@ -57,15 +65,6 @@ H1ServerOptions server_options(const LimitsConfig& limits) {
   options.idle_timeout = limits.idle_timeout;
   options.requests_per_connection = limits.requests_per_connection;
   return options;
-}
-
-WorkerSettings worker_settings(const Bootstrap& bootstrap) {
-  auto proxy = std::make_shared<ProxySettings>();
-  proxy->trusted_proxies = bootstrap.trusted_proxies;
-  proxy->body_bytes = bootstrap.limits.body_bytes;
-  proxy->body_timeout = bootstrap.limits.body_timeout;
-  for (const auto& listener : bootstrap.listeners) proxy->listener_names.push_back(listener.name);
-  return {server_options(bootstrap.limits), std::move(proxy)};
 }
 
 }  // namespace
@@ -79,12 +78,7 @@ std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file) {
   }
   auto parsed = parse_bootstrap(text, process_environment());
   if (parsed) return std::move(*parsed);
-  const Problems& problems = parsed.error();
-  std::string line = (file.empty() ? "environment" : file) + ": " + problems.front().to_string();
-  if (problems.size() > 1) {
-    line += " (and " + std::to_string(problems.size() - 1) + " more: see lictor check)";
-  }
-  return std::unexpected(std::move(line));
+  return std::unexpected(problems_line(file.empty() ? "environment" : file, parsed.error()));
 }
 
 Gateway::Gateway(Bootstrap bootstrap, std::string config_file)
@@ -108,6 +102,21 @@ Gateway::~Gateway() {
 
 // --- start ---------------------------------------------------------------------------------------
 
+std::optional<std::string> Gateway::load_certificates() {
+  const Problems problems = listener_tls_.load(bootstrap_.listeners);
+  if (problems.empty()) return std::nullopt;
+  return problems_line(config_file_, problems);
+}
+
+WorkerSettings Gateway::worker_settings() const {
+  auto proxy = std::make_shared<ProxySettings>();
+  proxy->trusted_proxies = bootstrap_.trusted_proxies;
+  proxy->body_bytes = bootstrap_.limits.body_bytes;
+  proxy->body_timeout = bootstrap_.limits.body_timeout;
+  for (const auto& listener : bootstrap_.listeners) proxy->listener_names.push_back(listener.name);
+  return {server_options(bootstrap_.limits), listener_tls_.servers(), std::move(proxy)};
+}
+
 std::optional<std::string> Gateway::start(bool verbose) {
   log::configure(verbose ? log::Level::kDebug : bootstrap_.log.level, bootstrap_.log.format);
   raise_descriptor_limit(bootstrap_.limits.connections);
@@ -125,12 +134,13 @@ std::optional<std::string> Gateway::start(bool verbose) {
   shared_ = std::make_unique<WorkerShared>(*metrics_, *access_log_);
   shared_->max_connections = bootstrap_.limits.connections;
   for (size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, *shared_, worker_settings(bootstrap_)));
+    workers_.push_back(std::make_unique<Worker>(i, *shared_, worker_settings()));
   }
   control_ = std::make_unique<Control>(loop_.uv(), bootstrap_, *this);
   if (auto failed = start_admin()) return failed;
   if (auto failed = start_workers()) return failed;
   watch_signals();
+  listener_tls_.watch(loop_, [this] { send_settings(); });
   control_->start(addresses_);
   loop_.arm(ejection_timer_, kEjectionSweepMs);
   log::info("lictor {} started with {} workers", version(), workers_.size());
@@ -286,7 +296,7 @@ void Gateway::on_signal(int number) {
   }
 }
 
-// Certificates aside (there are none yet): log level, limits, trusted proxies (SPEC 8).
+// Certificates, log level, limits, trusted proxies (SPEC 8).
 void Gateway::reload() {
   auto fresh = load_bootstrap(config_file_);
   if (!fresh) {
@@ -299,8 +309,14 @@ void Gateway::reload() {
   if (bootstrap_.log.level != fresh->log.level) log::set_level(fresh->log.level);
   bootstrap_.log.level = fresh->log.level;
   shared_->max_connections = bootstrap_.limits.connections;
-  for (const auto& worker : workers_) worker->set_settings(worker_settings(bootstrap_));
-  log::info("reloaded log level, limits and trusted proxies");
+  listener_tls_.reload(fresh->listeners);
+  control_->reread_files();
+  send_settings();
+  log::info("reloaded certificates, log level, limits and trusted proxies");
+}
+
+void Gateway::send_settings() {
+  for (const auto& worker : workers_) worker->set_settings(worker_settings());
 }
 
 void Gateway::drain() {

@@ -12,6 +12,7 @@
 #include "app/admin_api.h"
 #include "app/admin_server.h"
 #include "app/event_hub.h"
+#include "app/listener_tls.h"
 #include "app/worker.h"
 #include "control/control.h"
 #include "io/loop.h"
@@ -27,6 +28,8 @@ class Gateway final : public Control::User, public AdminSource {
   Gateway(Bootstrap bootstrap, std::string config_file);
   ~Gateway();
 
+  // First of all. A text for people when a certificate can't be used.
+  std::optional<std::string> load_certificates();
   // Binds and starts everything. A text for people when that failed; then nothing runs.
   // `verbose`: log at debug level, whatever the file says.
   std::optional<std::string> start(bool verbose);
@@ -43,6 +46,9 @@ class Gateway final : public Control::User, public AdminSource {
   double uptime_s() const override;
   size_t workers() const override { return workers_.size(); }
   Metrics& metrics() override { return *metrics_; }
+  std::vector<CertificateGauge> certificates() const override {
+    return listener_tls_.certificates();
+  }
   uint64_t access_log_dropped() const override { return access_log_->dropped(); }
   uint64_t limited_alone() const override { return shared_->filters.redis.counted_alone(); }
   std::vector<std::string> not_ready_reasons() const override;
@@ -68,6 +74,8 @@ class Gateway final : public Control::User, public AdminSource {
   void watch_signals();
   void on_signal(int number);
   void reload();
+  WorkerSettings worker_settings() const;
+  void send_settings();
   void close_listeners();
   void see_off();
   void on_worker_drained();
@@ -79,6 +87,7 @@ class Gateway final : public Control::User, public AdminSource {
   Bootstrap bootstrap_;
   const std::string config_file_;
   Loop loop_;
+  ListenerTls listener_tls_;
   std::unique_ptr<AccessLog> access_log_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<WorkerShared> shared_;

@@ -22,6 +22,10 @@ int run(const std::string& config, bool verbose) {
     return kUsage;
   }
   lictor::Gateway gateway(std::move(*bootstrap), config);
+  if (const auto failed = gateway.load_certificates()) {
+    std::cerr << "lictor: " << *failed << "\n";
+    return kUsage;
+  }
   if (const auto failed = gateway.start(verbose)) {
     std::cerr << "lictor: " << *failed << "\n";
     return 1;

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "io/tls.h"
 #include "proxy/exchange.h"
 
 namespace lictor {
@@ -16,6 +17,7 @@ Worker::Worker(size_t index, WorkerShared& shared, WorkerSettings settings)
       context_(loop_, shared.access_log, shared.filters, shared.metrics.route(index, "")),
       server_(loop_, *this, this, settings.server) {
   context_.settings = std::move(settings.proxy);
+  tls_ = std::move(settings.tls);
 }
 
 Worker::~Worker() { stop(); }
@@ -103,6 +105,7 @@ void Worker::read_mail() {
   if (mail.settings != nullptr) {
     server_.set_options(mail.settings->server);
     context_.settings = mail.settings->proxy;
+    tls_ = mail.settings->tls;
   }
   const auto upstream_of = [this](std::string_view service) -> LocalUpstream* {
     if (!context_.pin) return nullptr;
@@ -174,7 +177,14 @@ void Worker::Door::on_accept(TransportPtr transport) {
     worker_.cells_.connections_refused.add();
     return;
   }
+  if (const TlsServerPtr& tls = worker_.tls_[socket_.listener]) {
+    transport = Tls::accept(worker_.loop_, std::move(transport), tls, this);
+  }
   worker_.server_.accept(std::move(transport), socket_.listener, socket_.port);
+}
+
+void Worker::Door::on_handshake(TlsHandshake outcome) {
+  worker_.cells_.handshakes[socket_.listener][static_cast<size_t>(outcome)].add();
 }
 
 void Worker::on_open(uint16_t listener) { cells_.connections[listener].add(); }

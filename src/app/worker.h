@@ -15,6 +15,7 @@
 #include "http/h1_server.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/tls_context.h"
 #include "proxy/context.h"
 
 namespace lictor {
@@ -30,6 +31,7 @@ struct WorkerShared {
 
 struct WorkerSettings {
   H1ServerOptions server;
+  std::vector<TlsServerPtr> tls;  // by listener; null: plaintext
   std::shared_ptr<const ProxySettings> proxy;
 };
 
@@ -68,10 +70,11 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
 
  private:
   // One listening socket: connections come with its index.
-  class Door final : public Acceptor {
+  class Door final : public Acceptor, public TlsObserver {
    public:
     Door(Worker& worker, const Socket& socket) : worker_(worker), socket_(socket) {}
     void on_accept(TransportPtr transport) override;
+    void on_handshake(TlsHandshake outcome) override;
     const Socket& socket() const { return socket_; }
     Listener* listener = nullptr;
 
@@ -100,6 +103,7 @@ class Worker final : public StreamHandler, public H1ServerContext::Observer {
   Loop loop_;
   ProxyContext context_;
   H1ServerContext server_;
+  std::vector<TlsServerPtr> tls_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, InstanceListPtr, std::less<>> instances_;  // of upstreams to come, too
   std::function<void()> drained_;

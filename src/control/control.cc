@@ -341,6 +341,7 @@ bool Control::restored() const { return impl_->restored(); }
 
 bool Control::has_consul() const { return impl_->agent != nullptr; }
 ConsulStatus Control::consul_status() const { return impl_->status(); }
+void Control::reread_files() { impl_->publisher->reread_files(); }
 SnapshotPtr Control::snapshot() const { return impl_->publisher->snapshot(); }
 
 InstanceListPtr Control::instances(const std::string& service) const {

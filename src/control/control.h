@@ -75,6 +75,8 @@ class Control {
 
   // With the addresses to be registered in Consul's catalog, if it is to be.
   void start(const GatewayAddresses& addresses = {});
+  // What files say that documents name (of certificates) may have changed: they are read again.
+  void reread_files();
   // Takes the gateway out of Consul's catalog; `done` is called from the loop, in about a second at
   // most.
   void leave(std::function<void()> done);

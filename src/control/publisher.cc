@@ -21,10 +21,16 @@ Publisher::Publisher(Scheduler& scheduler, std::string prefix, User& user)
 
 void Publisher::set(DocumentSet documents) {
   set_ = std::move(documents);
+  has_set_ = true;
   const Millis now = scheduler_.now();
   if (!first_change_) first_change_ = now;
   const Millis left = *first_change_ + kLongest - now;
   quiet_->start(std::clamp(left, Millis(0), kQuiet));
+}
+
+void Publisher::reread_files() {
+  compiler_.reread_files();
+  if (has_set_) quiet_->start(Millis(0));
 }
 
 void Publisher::compile() {

@@ -43,6 +43,8 @@ class Publisher {
   Publisher(Scheduler& scheduler, std::string prefix, User& user);
 
   void set(DocumentSet documents);
+  // What files say that documents name may have changed.
+  void reread_files();
   // Ahead of the first set(): puts what was saved in force at once.
   void restore(const std::vector<DocumentVersions>& versions);
   std::vector<DocumentVersions> versions() const { return compiler_.versions(); }
@@ -74,6 +76,7 @@ class Publisher {
   Compiler compiler_;
 
   DocumentSet set_;
+  bool has_set_ = false;
   std::map<std::string, std::string> unreadable_;  // errors that the log has
   std::optional<Millis> first_change_;             // of those not compiled yet
   std::unique_ptr<ScheduledCall> quiet_;

@@ -42,12 +42,13 @@ bool Template::parse(const JsonValue& at, std::string_view text, const FilterCon
 
 bool Template::parse_variable(const JsonValue& at, std::string_view name,
                               const FilterContext& context) {
-  constexpr std::array<std::pair<std::string_view, Kind>, 5> kNames = {{
+  constexpr std::array<std::pair<std::string_view, Kind>, 6> kNames = {{
       {"client_ip", Kind::kClientIp},
       {"request_id", Kind::kRequestId},
       {"route", Kind::kRoute},
       {"service", Kind::kService},
       {"user", Kind::kUser},
+      {"client_cert.subject", Kind::kClientCert},
   }};
   constexpr std::string_view kPath = "path.";
   constexpr std::string_view kClaim = "claim.";
@@ -95,6 +96,8 @@ std::string_view Template::value(const Part& part, const Call& call, Arena& aren
       return call.service();
     case Kind::kUser:
       return call.user();
+    case Kind::kClientCert:
+      return call.client_cert_subject();
     case Kind::kCapture:
       break;
   }

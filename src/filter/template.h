@@ -30,7 +30,16 @@ class Template {
   bool constant() const { return parts_.empty() || (parts_.size() == 1 && !variable(parts_[0])); }
 
  private:
-  enum class Kind : uint8_t { kLiteral, kClientIp, kRequestId, kRoute, kService, kUser, kCapture };
+  enum class Kind : uint8_t {
+    kLiteral,
+    kClientIp,
+    kRequestId,
+    kRoute,
+    kService,
+    kUser,
+    kClientCert,
+    kCapture
+  };
   struct Part {
     Kind kind;
     std::string text;  // of kLiteral; the name of kCapture

@@ -86,7 +86,7 @@ void H1Client::resume() {
 void H1Client::release() {
   user_ = nullptr;
   if (closed_) return;
-  if (!sent_all_ || !received_all_ || tunnel_ || saw_eof_ || !codec_.keep_alive()) {
+  if (!sent_all_ || !received_all_ || tunnel_ || saw_eof_ || last_ || !codec_.keep_alive()) {
     close();
   } else if (in_process_) {
     idle_pending_ = true;

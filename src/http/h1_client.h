@@ -36,6 +36,8 @@ class H1Client final : public ClientStream,
   // `transport` is on its way to be connected; it is given up after `timeout` (0 = never).
   void start(TransportPtr transport, Millis timeout);
   void close();
+  // It takes no other request; closes when the one it has is over.
+  void retire() { last_ = true; }
   // With its owner, not with a user.
   bool pooled() const { return pooled_; }
   uint64_t idle_since_ms() const { return idle_since_ms_; }
@@ -94,6 +96,7 @@ class H1Client final : public ClientStream,
   bool closed_ = false;
   bool saw_eof_ = false;
   bool pooled_ = false;
+  bool last_ = false;
   bool in_process_ = false;
   bool idle_pending_ = false;  // released inside process(): idle once its bytes are used up
 };

@@ -197,11 +197,12 @@ std::expected<CertificatePtr, std::string> Certificate::load(const std::string& 
   const BioPtr key = open_text(*key_text);
   made->key_.reset(PEM_read_bio_PrivateKey(key.get(), nullptr, no_password, nullptr));
   const bool encrypted = key_text->find("ENCRYPTED") != std::string::npos;
+  const bool any = key_text->find("PRIVATE KEY-----") != std::string::npos;
   OPENSSL_cleanse(key_text->data(), key_text->size());
   if (made->key_ == nullptr) {
-    return std::unexpected(key_file + (encrypted  ? ": is encrypted: give it without a password"
-                                       : at_end() ? ": has no PEM private key in it"
-                                                  : ": its private key can't be read"));
+    return std::unexpected(key_file + (encrypted ? ": is encrypted: give it without a password"
+                                       : any     ? ": its private key can't be read"
+                                                 : ": has no PEM private key in it"));
   }
   if (X509_check_private_key(made->leaf_.get(), made->key_.get()) != 1) {
     ERR_clear_error();

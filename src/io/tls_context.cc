@@ -130,7 +130,8 @@ struct TlsServer::Callbacks {
     } else {
       key = tickets.find(std::span<const uint8_t, 16>(name, 16));
       if (!key) return 0;
-      current = key->name == tickets.current().name;
+      // In TLS 1.3 a client uses a ticket once.
+      current = SSL_version(ssl) < TLS1_3_VERSION && key->name == tickets.current().name;
     }
     char hash[] = "SHA256";
     const OSSL_PARAM parameters[] = {

@@ -12,6 +12,7 @@ namespace lictor {
 namespace {
 
 constexpr size_t kMaxListeners = WorkerCells::kMaxListeners;
+constexpr size_t kMaxCertificates = 256;
 constexpr size_t kMaxCidrs = 1024;
 constexpr size_t kMaxTags = 64;
 
@@ -219,6 +220,43 @@ void read_snapshot_file(JsonObject& object, SnapshotFileConfig& file) {
 constexpr std::string_view kAddressText =
     R"(an IP address with a port, such as "0.0.0.0:8080" or "[::]:8080")";
 
+// A key that has to be there, with the path of a file.
+void read_file_path(JsonObject& object, std::string_view key, std::string& path) {
+  if (!object.has(key)) {
+    object.fail(std::string(key) + " is missing");
+  } else if (object.text(key, path) && path.empty()) {
+    object.fail(key, "must not be empty");
+  }
+}
+
+void read_client_cert(JsonObject& object, ListenerTlsConfig& tls) {
+  const bool asked = object.choice("client_cert", tls.client_cert,
+                                   {{"off", ClientCert::kOff},
+                                    {"request", ClientCert::kRequest},
+                                    {"require", ClientCert::kRequire}});
+  const bool has_ca = object.text_or_null("client_ca", tls.client_ca) && !tls.client_ca.empty();
+  if (tls.client_cert != ClientCert::kOff && !has_ca) {
+    object.fail("client_cert", "needs client_ca: the authorities whose certificates count");
+  } else if (has_ca && !asked) {
+    object.fail("client_ca", R"(needs client_cert: "request" or "require")");
+  }
+}
+
+void read_tls(JsonObject& object, ListenerTlsConfig& tls) {
+  if (!object.has("certificates")) object.fail("certificates is missing");
+  object.array("certificates", 1, kMaxCertificates, [&](const JsonValue& item) {
+    CertificateFiles files;
+    item.read_object([&](JsonObject& one) {
+      read_file_path(one, "cert", files.cert);
+      read_file_path(one, "key", files.key);
+    });
+    tls.certificates.push_back(std::move(files));
+  });
+  object.choice("min_version", tls.min_version,
+                {{"1.2", TlsVersion::k12}, {"1.3", TlsVersion::k13}});
+  read_client_cert(object, tls);
+}
+
 void read_listener(JsonObject& object, ListenerConfig& listener) {
   if (object.text("name", listener.name)) {
     const std::string wrong = check_name(listener.name);
@@ -230,7 +268,10 @@ void read_listener(JsonObject& object, ListenerConfig& listener) {
   if (object.flag("proxy_protocol", proxy_protocol) && proxy_protocol) {
     object.fail("proxy_protocol", std::string(kNotSupported));
   }
-  object.later_or_null({"tls"});
+  if (const auto tls = object.find("tls"); tls && !tls->is_null()) {
+    listener.tls.emplace();
+    tls->read_object([&](JsonObject& one) { read_tls(one, *listener.tls); });
+  }
 }
 
 void read_listeners(JsonObject& object, std::vector<ListenerConfig>& listeners) {
@@ -248,7 +289,7 @@ void read_listeners(JsonObject& object, std::vector<ListenerConfig>& listeners) 
     }
     listeners.push_back(std::move(listener));
   });
-  if (!found) listeners.push_back({"http", *SocketAddress::parse("0.0.0.0:8080")});
+  if (!found) listeners.push_back({"http", *SocketAddress::parse("0.0.0.0:8080"), {}});
 }
 
 void read_admin(JsonObject& object, AdminConfig& admin) {

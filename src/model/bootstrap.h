@@ -15,6 +15,7 @@
 #include "base/duration.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "io/tls_context.h"
 #include "telemetry/access_log.h"
 
 namespace lictor {
@@ -62,9 +63,24 @@ struct SnapshotFileConfig {
   bool asked = false;  // false: the default, for machines that have its folder
 };
 
+struct CertificateFiles {
+  std::string cert;
+  std::string key;
+
+  bool operator==(const CertificateFiles&) const = default;
+};
+
+struct ListenerTlsConfig {
+  std::vector<CertificateFiles> certificates;  // at least one
+  TlsVersion min_version = TlsVersion::k12;
+  std::string client_ca;  // not empty unless client_cert is off
+  ClientCert client_cert = ClientCert::kOff;
+};
+
 struct ListenerConfig {
   std::string name = "http";
   SocketAddress address;
+  std::optional<ListenerTlsConfig> tls;  // none: plaintext
 };
 
 struct AdminConfig {

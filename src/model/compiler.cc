@@ -59,7 +59,8 @@ struct UpstreamText {
 };
 
 struct UpstreamSlot : Slot<UpstreamText> {
-  std::optional<UpstreamPolicy> policy;  // of `good` over the defaults; none = to be read again
+  std::optional<UpstreamPolicy> policy;  // of `good` over the defaults, when it is `read`
+  bool read = false;
 };
 
 using FilterDocumentSlot = Slot<Filter>;
@@ -105,6 +106,7 @@ struct Compiler::Impl {
   SlotMap<SlotBase> others;  // by key: documents of no known kind
   // By key: the last good text of filters that are deleted and that somebody still goes on with.
   std::map<std::string, std::string> gone_filters;
+  bool reread_files = false;
   UpstreamPolicy defaults;  // that upstreams[].policy was read with
   SnapshotPtr snapshot;
   std::map<std::string, std::string> warnings;  // by route, of `snapshot`
@@ -153,7 +155,8 @@ void Compiler::Impl::take_into(SlotMap<S>& slots, const std::string& name, const
   S& slot = at->second;
   slot.seen = true;
   slot.modify_index = document.modify_index;
-  if (!added && slot.text == document.text) return;
+  const bool reread = reread_files && document.text.find("_file\"") != std::string::npos;
+  if (!added && slot.text == document.text && !reread) return;
   changed.push_back(document.key);
   if (slot.good && slot.good == slot.current) slot.good_text = std::move(slot.text);
   slot.text = document.text;
@@ -280,9 +283,9 @@ void Compiler::Impl::refresh_defaults() {
   for (auto& [service, slot] : upstreams) {
     if (slot.current && slot.good != slot.current) {
       slot.current_is_good();
-      slot.policy.reset();
+      slot.read = false;
     }
-    if (!same) slot.policy.reset();
+    if (!same) slot.read = false;
   }
 }
 
@@ -290,11 +293,13 @@ const UpstreamPolicy& Compiler::Impl::policy_of(const std::string& service) {
   const auto found = upstreams.find(service);
   if (found == upstreams.end() || !found->second.good) return defaults;
   UpstreamSlot& slot = found->second;
-  if (!slot.policy) {
+  if (!slot.read) {
+    // It was good, but a file that it names may be gone since: then what it said before stays.
     auto parsed = parse_upstream(slot.good->text, defaults);
-    slot.policy = parsed ? std::move(*parsed) : defaults;
+    if (parsed) slot.policy = std::move(*parsed);
+    slot.read = true;
   }
-  return *slot.policy;
+  return slot.policy ? *slot.policy : defaults;
 }
 
 // --- the snapshot --------------------------------------------------------------------------------
@@ -468,10 +473,13 @@ Compiler::Outcome Compiler::restore(const std::vector<DocumentVersions>& version
 Compiler::Compiler() : impl_(std::make_unique<Impl>()) {}
 Compiler::~Compiler() = default;
 
+void Compiler::reread_files() { impl_->reread_files = true; }
+
 Compiler::Outcome Compiler::compile(const std::vector<Document>& documents) {
   Outcome outcome;
   for (const auto& document : documents) impl_->take(document, outcome.changed);
   impl_->drop_unseen(outcome.changed);
+  impl_->reread_files = false;
   // The texts decide everything.
   if (!outcome.changed.empty() || !impl_->snapshot) impl_->link_and_assemble();
   impl_->tell(outcome);

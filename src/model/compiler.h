@@ -55,6 +55,9 @@ class Compiler {
   // (and an empty `changed`). The revision is 1 + the last one whenever anything took effect.
   Outcome compile(const std::vector<Document>& documents);
 
+  // The next compile() reads documents that name files (of certificates) as if they had changed.
+  void reread_files();
+
   // Everything that compile() builds on, sorted by key; and a fresh compiler brought there: what
   // was stale is so again, with its last good version in force.
   std::vector<DocumentVersions> versions() const;

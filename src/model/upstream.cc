@@ -29,6 +29,14 @@ bool Subset::takes(const Instance& instance) const {
          });
 }
 
+std::string_view tls_host(const UpstreamPolicy& policy, std::string_view instance_address) {
+  const bool literal = policy.host == HostMode::kLiteral;
+  const std::string_view authority =
+      literal ? std::string_view(policy.host_literal) : instance_address;
+  const auto parts = split_host_port(authority);
+  return parts ? parts->host : authority;
+}
+
 InstanceListPtr make_instance_list(std::vector<Instance> instances, const InstanceList* previous) {
   std::map<std::string, std::shared_ptr<InstanceState>> known;
   if (previous != nullptr) {

@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "base/duration.h"
+#include "io/tls_context.h"
 
 namespace lictor {
 
@@ -127,6 +128,16 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
+// TLS to instances. Equal when connections of the one will do for the other.
+struct UpstreamTls {
+  TlsClientPtr client;  // null: plaintext
+
+  bool operator==(const UpstreamTls& other) const {
+    if (client == nullptr || other.client == nullptr) return client == other.client;
+    return client->identity() == other.client->identity();
+  }
+};
+
 struct UpstreamPolicy {
   Balance balance = Balance::kWeightedRoundRobin;
   HealthFloor health = HealthFloor::kWarning;
@@ -144,9 +155,14 @@ struct UpstreamPolicy {
   uint32_t max_pending = 1024;
   uint32_t max_requests = 0;
   uint32_t retry_budget_percent = 20;
+  UpstreamTls tls;
 
   bool operator==(const UpstreamPolicy&) const = default;
 };
+
+// What an instance's certificate must be for, unless tls.server_name says: the literal Host that it
+// is sent, else its own name or IP address.
+std::string_view tls_host(const UpstreamPolicy& policy, std::string_view instance_address);
 
 struct Upstream {
   std::string service;  // the key: the name, and "@dc2" behind it when a datacenter is asked for

@@ -151,7 +151,47 @@ void read_off_switches(JsonObject& object) {
   if (object.flag("connect", connect) && connect) {
     object.fail("connect", std::string(kNotSupported));
   }
-  object.later_or_null({"tls"});
+}
+
+bool is_server_name(std::string_view name) {
+  if (IpAddress::parse(name)) return true;
+  return valid_authority(name) && name.find_first_of(":[]") == std::string_view::npos;
+}
+
+void read_tls_keys(JsonObject& object, TlsClientOptions& options) {
+  object.text_or_null("ca_file", options.ca_file);
+  object.flag("verify", options.verify);
+  object.text_or_null("cert_file", options.cert_file);
+  object.text_or_null("key_file", options.key_file);
+  if (object.text_or_null("server_name", options.server_name) &&
+      !is_server_name(options.server_name)) {
+    object.fail("server_name", in_quotes(options.server_name) +
+                                   R"( is not a name such as "web.internal" or an IP address)");
+  }
+  if (options.cert_file.empty() != options.key_file.empty()) {
+    object.fail("cert_file and key_file go together: one is missing");
+  }
+}
+
+// Whole: nothing of an inherited one is left. The files are read here, so that one that is missing
+// is this document's error.
+void read_tls(JsonObject& object, UpstreamTls& tls) {
+  const auto at = object.find("tls");
+  if (!at) return;
+  tls.client.reset();
+  if (at->is_null()) return;
+  at->read_object([&](JsonObject& one) {
+    TlsClientOptions options;
+    const size_t before = at->problems().size();
+    read_tls_keys(one, options);
+    if (at->problems().size() != before) return;
+    auto made = TlsClient::make(options);
+    if (made) {
+      tls.client = std::move(*made);
+    } else {
+      one.fail(made.error().key, made.error().text);
+    }
+  });
 }
 
 }  // namespace
@@ -176,6 +216,7 @@ void read_upstream(JsonObject& object, UpstreamPolicy& policy) {
   object.duration("idle_timeout", policy.idle_timeout);
   read_host(object, policy);
   read_off_switches(object);
+  read_tls(object, policy.tls);
   read_hash_on(object, policy.hash_on);
   object.whole("panic_percent", policy.panic_percent, 0, 100);
   object.duration("slow_start", policy.slow_start);

@@ -48,7 +48,13 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   std::string_view request_id() const override { return request_id_; }
   std::string_view route() const override;
   std::string_view service() const override;
-  std::string_view scheme() const override { return "http"; }
+  std::string_view scheme() const override {
+    return down_->peer().tls == nullptr ? "http" : "https";
+  }
+  std::string_view client_cert_subject() const override {
+    const TlsPeer* tls = down_->peer().tls;
+    return tls == nullptr ? std::string_view{} : std::string_view(tls->subject);
+  }
   std::string_view capture(std::string_view name) const override;
   std::string_view user() const override { return user_; }
   void set_user(std::string_view user) override { user_ = user; }

@@ -12,7 +12,8 @@ namespace {
 
 constexpr auto kOwnFields = std::to_array<std::string_view>(
     {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
-     "x-forwarded-prefix", "x-real-ip", "x-request-id"});
+     "x-forwarded-prefix", "x-forwarded-client-cert", "x-real-ip", "x-request-id"});
+constexpr std::string_view kClientCert = "X-Forwarded-Client-Cert";
 
 bool contains(std::span<const Cidr> ranges, const IpAddress& ip) {
   return std::any_of(ranges.begin(), ranges.end(),
@@ -87,6 +88,18 @@ std::string_view joined_value(const Fields& fields, FieldId id, Arena& arena) {
     found = true;
   }
   return joined;
+}
+
+// A trusted peer's word about its own client stays, and ours about that peer goes behind it.
+void add_client_cert(Fields& fields, std::string_view own, Arena& arena) {
+  if (own.empty()) return;
+  std::string_view all;
+  fields.remove_if([&](const Field& field) {
+    if (field.id != FieldId::kOther || !equals_ignore_case(field.name, kClientCert)) return false;
+    all = all.empty() ? field.value : arena.concat(all, ",", field.value);
+    return true;
+  });
+  fields.add(arena, kClientCert, all.empty() ? arena.copy(own) : arena.concat(all, ",", own));
 }
 
 // A tunnel to HTTP/2 would carry requests past every rule.
@@ -205,6 +218,7 @@ void prepare_request(Head& request, const ForwardInfo& info, Arena& arena) {
   }
   fields.add(arena, {"X-Forwarded-Port", port_text, FieldId::kXForwardedPort});
   fields.add(arena, {"X-Request-Id", info.request_id, FieldId::kXRequestId});
+  if (info.peer.tls != nullptr) add_client_cert(fields, info.peer.tls->forwarded, arena);
   if (wants_trailers) fields.add(arena, {"TE", "trailers", FieldId::kTe});
   add_via(fields, arena);
 }

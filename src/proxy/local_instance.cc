@@ -1,6 +1,7 @@
 #include "proxy/local_instance.h"
 
 #include "io/tcp.h"
+#include "io/tls.h"
 
 namespace lictor {
 
@@ -52,8 +53,25 @@ ClientStream* LocalInstance::acquire(const UpstreamPolicy& policy, bool fresh) {
   auto* client = new H1Client(loop_, *this);
   busy_.push_front(*client);
   cells_->busy_connections.add();
-  client->start(Tcp::connect(loop_, socket_address_, client), policy.connect_timeout);
+  client->start(connect(*client), policy.connect_timeout);
   return client;
+}
+
+TransportPtr LocalInstance::connect(TransportUser& user) {
+  if (tls_.client == nullptr) return Tcp::connect(loop_, socket_address_, &user);
+  return Tls::connect(loop_, Tcp::connect(loop_, socket_address_, nullptr), *tls_.client, tls_host_,
+                      tls_session_);
+}
+
+void LocalInstance::use_tls(const UpstreamPolicy& policy) {
+  const std::string_view host =
+      policy.tls.client == nullptr ? std::string_view{} : tls_host(policy, address_);
+  if (tls_ == policy.tls && tls_host_ == host) return;
+  tls_ = policy.tls;
+  tls_host_ = host;
+  tls_session_ = tls_.client == nullptr ? nullptr : std::make_shared<TlsSession>();
+  while (!idle_.empty()) idle_.front().close();
+  busy_.for_each([](H1Client& client) { client.retire(); });
 }
 
 bool LocalInstance::close_one_idle() {

@@ -35,6 +35,8 @@ class LocalInstance final : public Candidate, public LocalCounted, public H1Clie
                 std::shared_ptr<InstanceCells> cells, RoomWatcher& watcher, uint64_t joined_ms);
   ~LocalInstance();
 
+  // How it is connected to from now on. Connections that were made another way are not used again.
+  void use_tls(const UpstreamPolicy& policy);
   // The idle connection that was used last, unless `fresh`; else one that is being made; null when
   // the policy allows no other connection now. The caller releases it.
   ClientStream* acquire(const UpstreamPolicy& policy, bool fresh);
@@ -56,6 +58,7 @@ class LocalInstance final : public Candidate, public LocalCounted, public H1Clie
   void on_closed(H1Client& client) override;
 
  private:
+  TransportPtr connect(TransportUser& user);
   void expire_idle();
   void arm_idle_timer();
 
@@ -69,6 +72,9 @@ class LocalInstance final : public Candidate, public LocalCounted, public H1Clie
   std::shared_ptr<InstanceCells> cells_;
   RoomWatcher* watcher_;  // null once retired
   const uint64_t joined_ms_;
+  UpstreamTls tls_;
+  std::string tls_host_;
+  TlsSessionPtr tls_session_;  // null: plaintext
   Millis idle_timeout_{0};
   List<H1Client> idle_;  // last used first
   List<H1Client> busy_;

@@ -71,6 +71,7 @@ void LocalUpstream::set_policy(std::shared_ptr<const Upstream> upstream) {
   }
   groups_ = std::move(groups);
   upstream_ = std::move(upstream);
+  for (const auto& instance : instances_) instance->use_tls(policy());
   mark_stale();
   on_room();  // a limit may have been raised
 }
@@ -99,6 +100,7 @@ void LocalUpstream::set_instances(InstanceListPtr list) {
       next.push_back(make_local<LocalInstance>(loop_, instance, list->state,
                                                metrics_.instance(worker_, service_, instance.id),
                                                *this, joined));
+      if (upstream_ != nullptr) next.back()->use_tls(policy());
     }
   }
   while (old != instances_.end()) (*old++)->retire();

@@ -3,6 +3,7 @@
 #include "telemetry/metrics.h"
 
 #include <iterator>
+#include <set>
 #include <tuple>
 
 #include "telemetry/cell_family.h"
@@ -14,6 +15,9 @@ namespace {
 
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "5xx", "connect_error", "timeout", "reset", "protocol_error"};
+
+constexpr std::array<std::string_view, kTlsHandshakes> kHandshakeNames = {
+    "full", "resumed", "client_certificate", "protocol_error", "aborted"};
 
 struct HistogramSum {
   std::array<uint64_t, Histogram::kBoundsUs.size() + 1> buckets{};
@@ -123,6 +127,7 @@ struct Metrics::Impl {
   RouteSum sum(const CellEntry<RouteCells>& entry) const;
   void render_requests(Exposition& out, const RouteEntries& entries) const;
   void render_connections(Exposition& out) const;
+  void render_tls(Exposition& out, const std::vector<CertificateGauge>& certificates) const;
   void render_upstreams(Exposition& out, const UpstreamEntries& entries) const;
   void render_instances(Exposition& out, const InstanceEntries& entries) const;
   std::string_view listener_name(size_t index) const {
@@ -260,6 +265,36 @@ void Metrics::Impl::render_connections(Exposition& out) const {
   out.sample({{"direction", "out"}}, sent);
 }
 
+void Metrics::Impl::render_tls(Exposition& out,
+                               const std::vector<CertificateGauge>& certificates) const {
+  if (certificates.empty()) return;
+  using Labels = std::pair<std::string_view, std::string_view>;
+  std::map<Labels, int64_t> expiry;
+  std::set<std::string_view> secure;
+  for (const auto& one : certificates) {
+    secure.insert(one.listener);
+    const auto [at, added] = expiry.emplace(Labels(one.listener, one.name), one.not_after);
+    if (!added) at->second = std::min(at->second, one.not_after);
+  }
+  out.gauge("lictor_tls_certificate_expiry_seconds",
+            "When a certificate ceases to be valid, in seconds since the epoch.");
+  for (const auto& [labels, not_after] : expiry) {
+    out.sample({{"listener", labels.first}, {"name", labels.second}},
+               static_cast<uint64_t>(std::max<int64_t>(not_after, 0)));
+  }
+  out.counter("lictor_tls_handshakes_total", "TLS handshakes with clients, by how they ended.");
+  for (size_t listener = 0; listener < listeners.size(); ++listener) {
+    if (!secure.contains(listeners[listener])) continue;
+    for (size_t outcome = 0; outcome < kTlsHandshakes; ++outcome) {
+      uint64_t count = 0;
+      for (size_t worker = 0; worker < worker_count; ++worker) {
+        count += worker_cells[worker].handshakes[listener][outcome].get();
+      }
+      out.sample({{"listener", listeners[listener]}, {"outcome", kHandshakeNames[outcome]}}, count);
+    }
+  }
+}
+
 void Metrics::Impl::render_upstreams(Exposition& out, const UpstreamEntries& entries) const {
   out.histogram("lictor_upstream_duration_seconds",
                 "From the choice of an instance to the end of its response, a try.");
@@ -385,6 +420,7 @@ std::string Metrics::render(const ScrapeInput& input) {
   Exposition out(text);
   impl_->render_requests(out, impl_->routes.take());
   impl_->render_connections(out);
+  impl_->render_tls(out, input.certificates);
   impl_->render_upstreams(out, impl_->upstreams.take());
   impl_->render_instances(out, impl_->instances.take());
   render_states(out, input);

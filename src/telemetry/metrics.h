@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "http/message.h"
+#include "io/tls_context.h"
 
 namespace lictor {
 
@@ -138,7 +139,8 @@ struct alignas(64) UpstreamCells {
 struct alignas(64) WorkerCells {
   static constexpr size_t kMaxListeners = 64;
   std::array<Counter, kMaxListeners> connections;  // open, by listener
-  Counter connections_refused;                     // over limits.connections
+  std::array<std::array<Counter, kTlsHandshakes>, kMaxListeners> handshakes;
+  Counter connections_refused;  // over limits.connections
   Counter bytes_in;
   Counter bytes_out;
 };
@@ -164,10 +166,17 @@ struct EjectionGauge {
   std::string instance;
   uint64_t total = 0;
 };
+// A certificate of a listener under TLS; every such listener has one at least.
+struct CertificateGauge {
+  std::string listener;
+  std::string name;
+  int64_t not_after = 0;  // seconds since the epoch
+};
 // Entries with the same labels are added up (instances of one id on two nodes).
 struct ScrapeInput {
   std::vector<InstanceGauge> instances;
   std::vector<EjectionGauge> ejections;
+  std::vector<CertificateGauge> certificates;  // of the same labels the first to expire is shown
   ConsulGauge consul;
   uint64_t config_revision = 0;
   uint64_t config_rejected = 0;

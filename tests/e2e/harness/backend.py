@@ -80,7 +80,7 @@ class Exchange:
 
 
 class Backend(Server):
-    def __init__(self, name="backend", host="127.0.0.1", receive_buffer=None):
+    def __init__(self, name="backend", host="127.0.0.1", receive_buffer=None, tls=None):
         self.name = name
         self.default = answer()
         self.handlers = {}
@@ -88,7 +88,7 @@ class Backend(Server):
         self.started = 0  # requests whose head arrived, whole or not
         self.violations = []
         self._count = threading.Lock()
-        super().__init__(host, receive_buffer=receive_buffer)
+        super().__init__(host, receive_buffer=receive_buffer, tls=tls)
 
     def on(self, path, handler):
         self.handlers[path] = handler

@@ -51,7 +51,8 @@ class Response:
 class Client:
     """One connection. Use as a context manager; every read has a time limit."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None, source=None):
+    def __init__(self, address, timeout=10.0, receive_buffer=None, source=None, tls=None, server_name=None, session=None):
+        """tls: an ssl.SSLContext; session: of an earlier connection, to be resumed."""
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -60,6 +61,12 @@ class Client:
         self.sock.settimeout(timeout)
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            try:
+                self.sock = tls.wrap_socket(self.sock, server_hostname=server_name, session=session)
+            except BaseException:
+                self.sock.close()
+                raise
         self.address = address
         self.reader = Reader(self.sock)
 

@@ -18,9 +18,10 @@ class Load:
         load.assert_no_failures()
     """
 
-    def __init__(self, address, target="/", host="test.example", connections=4, pace=0.002, expected=(200,)):
+    def __init__(self, address, target="/", host="test.example", connections=4, pace=0.002, expected=(200,), **how):
         self.address, self.target, self.host = address, target, host
         self.connections, self.pace, self.expected = connections, pace, expected
+        self.how = how  # of each Client
         self.results = []
         self._stop = threading.Event()
 
@@ -41,7 +42,7 @@ class Load:
             began = time.monotonic()
             status = backend = error = None
             try:
-                client = client or Client(self.address)
+                client = client or Client(self.address, **self.how)
                 response = client.get(self.target, host=self.host)
                 status, backend = response.status, response.backend
             except (OSError, AssertionError) as failure:

@@ -35,15 +35,15 @@ class Metrics:
         assert key not in self.series, f"series twice: {line!r}"
         self.series[key] = value
 
-    def find(self, name, **labels):
+    def find(self, name, /, **labels):
         """[(labels, value)] of the series that carry at least these labels."""
         want = {(key, str(value)) for key, value in labels.items()}
         return [(dict(have), value) for (series, have), value in self.series.items() if series == name and want <= have]
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         return sum(value for _, value in self.find(name, **labels))
 
-    def one(self, name, **labels):
+    def one(self, name, /, **labels):
         found = self.find(name, **labels)
         assert len(found) == 1, f"{name}{labels} has {len(found)} series"
         return found[0][1]

@@ -46,7 +46,10 @@ class Connection:
 class Server:
     """Subclasses give serve(connection), which runs in a thread of the connection and may raise OSError to end it."""
 
-    def __init__(self, host="127.0.0.1", unix_path=None, receive_buffer=None):
+    def __init__(self, host="127.0.0.1", unix_path=None, receive_buffer=None, tls=None):
+        """tls: an ssl.SSLContext, whose connections are secured before they are served."""
+        self.tls = tls
+        self.handshakes_failed = 0
         self.host, self.unix_path, self._receive_buffer = host, unix_path, receive_buffer
         self.port = 0
         self.accepted = 0  # connections, ever
@@ -122,6 +125,8 @@ class Server:
 
     def _run(self, connection):
         try:
+            if self.tls:
+                self._secure(connection)
             self.serve(connection)
         except OSError:
             pass
@@ -129,6 +134,15 @@ class Server:
             with self._lock:
                 self._open.discard(connection)
             connection.close()
+
+    def _secure(self, connection):
+        try:
+            connection.sock = self.tls.wrap_socket(connection.sock, server_side=True)
+        except OSError:
+            with self._lock:
+                self.handshakes_failed += 1
+            raise
+        connection.reader = Reader(connection.sock)
 
     def serve(self, connection):
         raise NotImplementedError

@@ -68,6 +68,7 @@ class FakeSource final : public AdminSource {
   double uptime_s() const override { return 12.3456; }
   size_t workers() const override { return 2; }
   Metrics& metrics() override { return metrics_; }
+  std::vector<lictor::CertificateGauge> certificates() const override { return {}; }
   uint64_t access_log_dropped() const override { return 9; }
   uint64_t limited_alone() const override { return 8; }
   std::vector<std::string> not_ready_reasons() const override { return reasons_; }

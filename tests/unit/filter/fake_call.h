@@ -103,6 +103,10 @@ class FakeCall final : public Call {
     client_ip_ = *IpAddress::parse(text);
     return *this;
   }
+  FakeCall& client_cert(std::string_view subject) {
+    client_cert_subject_ = subject;
+    return *this;
+  }
   FakeCall& field(std::string_view name, std::string_view value) {
     request_.fields.add(arena_, name, value);
     return *this;

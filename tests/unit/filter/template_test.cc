@@ -103,3 +103,10 @@ TEST_CASE("what can't be a header value never leaves") {
   call.capture("id", std::string("a\0b", 3));
   CHECK(expand("${path.id}", call) == "");
 }
+
+TEST_CASE("the subject of the client's certificate, absent without one") {
+  FakeCall call;
+  CHECK(expand("<${client_cert.subject}>", call) == "<>");
+  call.client_cert("CN=api,O=Example");
+  CHECK(expand("<${client_cert.subject}>", call) == "<CN=api,O=Example>");
+}

@@ -42,7 +42,9 @@ class TestFolder {
 
 class TestAuthority {
  public:
-  TestAuthority() : key_(EVP_EC_gen("P-256")), certificate_(make("authority", "", key_, 30)) {
+  TestAuthority() : key_(EVP_EC_gen("P-256")) {
+    static int authorities = 0;
+    certificate_ = make("authority " + std::to_string(++authorities), "", key_, 30);
     ca = write("ca.pem", certificate_);
   }
   ~TestAuthority() {

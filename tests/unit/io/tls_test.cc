@@ -311,11 +311,15 @@ TEST_CASE_FIXTURE(Fixture, "sessions are resumed, with the current and the last 
   const auto resumes = [&](const TlsServerPtr& with) {
     TlsPair pair(loop, with, *client, "a.example", session);
     pair.pump();
+    REQUIRE(pair.client_user.heard("connect"));
     return pair.handshakes.seen.front() == TlsHandshake::kResumed;
   };
   CHECK_FALSE(resumes(server));
   CHECK(resumes(server));
-  CHECK(resumes(make_server({})));  // after a reload
+  const auto next = make_server({});
+  CHECK(resumes(next));  // after a reload
+  CHECK(resumes(next));
+  CHECK(resumes(server));
   tickets->rotate();
   CHECK(resumes(server));
   tickets->rotate();  // the ticket that it got was of the key before

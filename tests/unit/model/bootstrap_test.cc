@@ -276,7 +276,31 @@ TEST_CASE("what is wrong with a bootstrap file is told with its place") {
               R"({"listeners": [{"name": "a", "address": "0.0.0.0:80"}, {"name": "b", "address": "0.0.0.0:80"}]})",
               "$.listeners[1]: another listener has the address 0.0.0.0:80 too"},
           Case{R"({"listeners": [{"address": "0.0.0.0:80", "tls": {}}]})",
-               "$.listeners[0].tls: not supported in this version"},
+               "$.listeners[0].tls: certificates is missing"},
+          Case{R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificate": []}}]})",
+               "$.listeners[0].tls.certificate: unknown key (did you mean \"certificates\"?)"},
+          Case{R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": []}}]})",
+               "$.listeners[0].tls.certificates: must have 1 to 256 elements, not 0"},
+          Case{
+              R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": [{"cert": "a"}]}}]})",
+              "$.listeners[0].tls.certificates[0]: key is missing"},
+          Case{
+              R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": [{"cert": "", "key": "k"}]}}]})",
+              "$.listeners[0].tls.certificates[0].cert: must not be empty"},
+          Case{
+              R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": [{"cert": "a", "key": "k"}],
+               "min_version": "1.1"}}]})",
+              "$.listeners[0].tls.min_version: \"1.1\" is not one of \"1.2\", \"1.3\" (did you "
+              "mean \"1.2\"?)"},
+          Case{
+              R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": [{"cert": "a", "key": "k"}],
+               "client_cert": "require"}}]})",
+              "$.listeners[0].tls.client_cert: needs client_ca: the authorities whose certificates "
+              "count"},
+          Case{
+              R"({"listeners": [{"address": "0.0.0.0:80", "tls": {"certificates": [{"cert": "a", "key": "k"}],
+               "client_ca": "/ca"}}]})",
+              "$.listeners[0].tls.client_ca: needs client_cert: \"request\" or \"require\""},
           Case{R"({"listeners": [{"address": "0.0.0.0:80", "proxy_protocol": true}]})",
                "$.listeners[0].proxy_protocol: not supported in this version"},
           Case{R"({"admin": {"address": "192.0.2.1:1"}})",
@@ -330,4 +354,23 @@ TEST_CASE("all problems are found in one pass") {
                       {{"CONSUL_HTTP_SSL", "?"}});
   REQUIRE_FALSE(parsed);
   CHECK(parsed.error().size() == 5);
+}
+
+TEST_CASE("a listener under TLS") {
+  const Bootstrap b = good(R"({"listeners": [
+    {"name": "a", "address": "0.0.0.0:443", "tls": {"certificates": [{"cert": "c", "key": "k"}]}},
+    {"name": "b", "address": "0.0.0.0:444", "tls": {
+      "certificates": [{"cert": "c", "key": "k"}, {"cert": "d", "key": "l"}], "min_version": "1.3",
+      "client_ca": "ca", "client_cert": "request"}},
+    {"name": "c", "address": "0.0.0.0:445", "tls": {
+      "certificates": [{"cert": "c", "key": "k"}], "client_ca": null, "client_cert": "off"}}]})");
+  REQUIRE(b.listeners.size() == 3);
+  REQUIRE(b.listeners[0].tls);
+  CHECK(b.listeners[0].tls->certificates == std::vector<lictor::CertificateFiles>{{"c", "k"}});
+  CHECK(b.listeners[0].tls->min_version == lictor::TlsVersion::k12);
+  CHECK(b.listeners[0].tls->client_cert == lictor::ClientCert::kOff);
+  CHECK(b.listeners[1].tls->certificates.size() == 2);
+  CHECK(b.listeners[1].tls->min_version == lictor::TlsVersion::k13);
+  CHECK(b.listeners[1].tls->client_cert == lictor::ClientCert::kRequest);
+  CHECK(b.listeners[1].tls->client_ca == "ca");
 }

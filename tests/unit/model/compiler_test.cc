@@ -1,8 +1,12 @@
 #include "model/compiler.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+
+#include "io/test_authority.h"
 
 using lictor::Compiler;
 using lictor::Document;
@@ -33,6 +37,10 @@ class Fixture {
     for (const auto& [key, text] : texts_) documents.push_back({key, text, index_});
     last_ = compiler_.compile(documents);
     return last_;
+  }
+  void reread_files() {
+    compiler_.reread_files();
+    compile();
   }
   DocumentStatus status(const std::string& key) const {
     for (const auto& status : last_.documents) {
@@ -509,4 +517,49 @@ TEST_CASE("restored: a route goes on with a shared filter that is deleted") {
   // Nobody needs it any more: forgotten.
   twice.compiler.compile({{"routes/a", route("/a", "web"), 2}});
   CHECK(twice.compiler.versions().size() == 1);
+}
+
+TEST_CASE("an upstream whose file is gone goes on as it was, and never without TLS") {
+  const std::string ca =
+      (std::filesystem::temp_directory_path() / ("lictor-ca-" + std::to_string(getpid()))).string();
+  const lictor::testing::TestAuthority authority;
+  std::filesystem::copy_file(authority.ca, ca);
+  Fixture f;
+  f.put("routes/a", R"({"path": "/a", "service": "web"})");
+  f.put("upstreams/web", R"({"tls": {"ca_file": ")" + ca + R"("}})");
+  const auto before = f.snapshot()->find_upstream("web")->policy;
+  REQUIRE(before.tls.client != nullptr);
+  f.put("gateway", R"({"upstream_defaults": {"max_pending": 7}})");
+  CHECK(f.snapshot()->find_upstream("web")->policy.tls == before.tls);  // the same files
+  CHECK(f.snapshot()->find_upstream("web")->policy.max_pending == 7);
+  std::filesystem::remove(ca);
+  f.put("gateway", R"({"upstream_defaults": {"max_pending": 8}})");
+  CHECK(f.snapshot()->find_upstream("web")->policy.tls == before.tls);
+  f.put("upstreams/web", R"({"connect_timeout": "3s", "tls": {"ca_file": ")" + ca + R"("}})");
+  CHECK(f.state("upstreams/web") == DocumentState::kStale);
+  CHECK(f.status("upstreams/web").error.starts_with("$.tls.ca_file: " + ca));
+  CHECK(f.snapshot()->find_upstream("web")->policy.tls == before.tls);
+}
+
+TEST_CASE("files that documents name are read again when asked for, and nothing else is") {
+  const lictor::testing::TestAuthority authority;
+  const lictor::testing::TestAuthority other;
+  Fixture f;
+  f.put("routes/a", R"({"path": "/a", "service": "web"})");
+  f.put("upstreams/web", R"({"tls": {"ca_file": ")" + authority.ca + R"("}})");
+  const SnapshotPtr before = f.snapshot();
+  f.reread_files();
+  CHECK(f.snapshot() == before);  // the same content
+  std::filesystem::copy_file(other.ca, authority.ca,
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(f.compile().snapshot == before);
+  f.reread_files();
+  CHECK(f.snapshot()->revision == before->revision + 1);
+  CHECK_FALSE(f.snapshot()->upstreams[0]->policy.tls == before->upstreams[0]->policy.tls);
+  CHECK(f.snapshot()->routes == before->routes);
+  const SnapshotPtr now = f.snapshot();
+  std::filesystem::remove(authority.ca);
+  f.reread_files();
+  CHECK(f.snapshot() == now);
+  CHECK(f.state("upstreams/web") == DocumentState::kStale);
 }

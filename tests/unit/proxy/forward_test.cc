@@ -357,3 +357,27 @@ TEST_CASE("the Host that goes upstream") {
   policy.host_literal = "internal.example";
   CHECK(lictor::upstream_host(policy, "www.example", "10.0.0.1:8080") == "internal.example");
 }
+
+TEST_CASE_FIXTURE(Forwarding, "a verified client is named; what clients say of themselves is not") {
+  const List forged = {{"X-Forwarded-Client-Cert", "forged"},
+                       {"X_Forwarded_Client_Cert", "forged"},
+                       {"x-forwarded-client_cert", "forged"}};
+  const lictor::TlsPeer nobody;
+  const lictor::TlsPeer somebody{"CN=api", "Hash=1;Subject=\"CN=api\""};
+  const auto twins = [](const Fields& fields) {
+    return count(fields, "x_forwarded_client_cert") + count(fields, "x-forwarded-client_cert");
+  };
+  for (const auto* tls : {static_cast<const lictor::TlsPeer*>(nullptr), &nobody, &somebody}) {
+    peer.tls = tls;
+    const Fields sent = send(forged);
+    CHECK(value(sent, "x-forwarded-client-cert") ==
+          (tls == &somebody ? somebody.forwarded : std::string("(none)")));
+    CHECK(twins(sent) == 0);
+  }
+  // A trusted proxy speaks of its own client, and we of the proxy.
+  trust({"192.0.2.0/24"});
+  CHECK(value(send(forged), "x-forwarded-client-cert") == "forged," + somebody.forwarded);
+  CHECK(twins(send(forged)) == 0);
+  peer.tls = &nobody;
+  CHECK(value(send(forged), "x-forwarded-client-cert") == "forged");
+}
