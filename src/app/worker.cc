@@ -83,6 +83,7 @@ void Worker::stop() {
     drained_ = nullptr;
     server_.close_all();
     shared_.filters.redis.close(loop_);
+    context_.subrequests.close_all();
     context_.pin.reset();
     loop_.stop();
   };

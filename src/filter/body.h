@@ -36,22 +36,35 @@ class BodyTransforms {
   }
   // What `bytes` become behind all of them. False when one of them can't go on.
   bool run(std::string_view bytes, bool end, Buffer& out) {
-    Buffer passed;
-    if (!first_->transform(bytes, end, passed)) return false;
+    if (!first_->transform(bytes, end, out)) return false;
     for (BodyTransform* at = first_->next; at != nullptr; at = at->next) {
-      Buffer changed;
-      while (passed.size() > passed.front().size()) {
-        if (!at->transform(passed.front(), false, changed)) return false;
-        passed.consume(passed.front().size());
-      }
-      if (!at->transform(passed.front(), end, changed)) return false;
-      passed = std::move(changed);
+      if (!pass(*at, end, out)) return false;
     }
-    out = std::move(passed);
+    return true;
+  }
+  // What they hold back.
+  bool flush(Buffer& out) {
+    if (!first_->flush(out)) return false;
+    for (BodyTransform* at = first_->next; at != nullptr; at = at->next) {
+      if ((!out.empty() && !pass(*at, false, out)) || !at->flush(out)) return false;
+    }
     return true;
   }
 
  private:
+  // Replaces what is in `passed` by what it becomes.
+  static bool pass(BodyTransform& transform, bool end, Buffer& passed) {
+    Buffer changed;
+    while (passed.size() > passed.front().size()) {
+      if (!transform.transform(passed.front(), false, changed)) return false;
+      passed.consume(passed.front().size());
+    }
+    if (!transform.transform(passed.front(), end, changed)) return false;
+    passed = std::move(changed);
+    changed.clear();
+    return true;
+  }
+
   BodyTransform* first_ = nullptr;
 };
 

@@ -23,6 +23,8 @@
 namespace lictor {
 
 class Loop;
+class Subrequest;
+class SubrequestUser;
 struct FilterShared;
 
 // What a verified token says, as text. Lives until on_done of the filter that set it.
@@ -52,12 +54,18 @@ class BodyTransform {
   // Appends to `out` what `bytes` become, all of it with `end`. False: it can't go on, the response
   // is cut short.
   virtual bool transform(std::string_view bytes, bool end, Buffer& out) = 0;
+  // At the end of a turn in which bytes came: appends what is held back of them, since nobody knows
+  // when the next come. False as above.
+  virtual bool flush(Buffer&) { return true; }
 
   BodyTransform* next = nullptr;  // of BodyTransforms
 
  protected:
   ~BodyTransform() = default;
 };
+
+// Why a request was not mirrored that should have been.
+enum class MirrorDrop : uint8_t { kBody, kBusy };
 
 // All that a filter may see of a request on its way. Views stay good until on_done returns.
 class Call {
@@ -70,6 +78,9 @@ class Call {
   // A word of the running filter's own, null at first: the same in on_request, on_response,
   // on_done.
   virtual void*& state() = 0;
+  // A request of the filter's own to one of its services(); null when too many are under way. With
+  // a user it must be cancelled by on_done, unless it ended; without one it goes on by itself.
+  virtual Subrequest* subrequest(std::string_view service, SubrequestUser* user) = 0;
 
   virtual const IpAddress& client_ip() const = 0;  // after trusted_proxies
   virtual std::string_view request_id() const = 0;
@@ -106,6 +117,7 @@ class Call {
   // lictor_auth_failures_total and the log's `reason`: a static text, one of a few.
   virtual void count_auth_failure(const char* reason) = 0;
   virtual void count_rate_limited() = 0;
+  virtual void count_mirror_dropped(MirrorDrop why) = 0;
 
  protected:
   ~Call() = default;

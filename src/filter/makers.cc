@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "filter/names.h"
 #include "http/rules.h"
 
 namespace lictor {
@@ -17,14 +18,14 @@ constexpr auto kMakers = std::to_array<Maker>({
     {"api_key", nullptr},
     {"basic_auth", nullptr},
     {"body_limit", make_body_limit},
-    {"compress", nullptr},
+    {"compress", make_compress},
     {"concurrency_limit", make_concurrency_limit},
     {"cors", make_cors},
-    {"external_auth", nullptr},
+    {"external_auth", make_external_auth},
     {"fault", make_fault},
     {"ip_access", make_ip_access},
     {"jwt", nullptr},
-    {"mirror", nullptr},
+    {"mirror", make_mirror},
     {"rate_limit", make_rate_limit},
     {"redirect", make_redirect},
     {"request_headers", make_request_headers},
@@ -70,6 +71,16 @@ bool check_filter_field(const JsonValue& at, std::string_view name) {
     return false;
   }
   return true;
+}
+
+void read_own_service(JsonObject& object, std::string& service) {
+  const auto at = object.find("service");
+  if (!at) {
+    object.fail("service is missing");
+  } else if (at->read_text(service)) {
+    const std::string wrong = check_service_name(service);
+    if (!wrong.empty()) at->fail(wrong);
+  }
 }
 
 }  // namespace lictor

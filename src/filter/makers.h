@@ -30,10 +30,13 @@ FilterPtr make_filter(std::string_view name, const JsonValue& config, const Filt
 
 // The makers.
 FilterPtr make_body_limit(const JsonValue& config, const FilterContext& context);
+FilterPtr make_compress(const JsonValue& config, const FilterContext& context);
 FilterPtr make_concurrency_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_cors(const JsonValue& config, const FilterContext& context);
+FilterPtr make_external_auth(const JsonValue& config, const FilterContext& context);
 FilterPtr make_fault(const JsonValue& config, const FilterContext& context);
 FilterPtr make_ip_access(const JsonValue& config, const FilterContext& context);
+FilterPtr make_mirror(const JsonValue& config, const FilterContext& context);
 FilterPtr make_rate_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_redirect(const JsonValue& config, const FilterContext& context);
 FilterPtr make_request_headers(const JsonValue& config, const FilterContext& context);
@@ -45,5 +48,7 @@ FilterPtr make_rewrite(const JsonValue& config, const FilterContext& context);
 // A header name that a filter may set or remove; a problem at `at` when it is none: not a token, or
 // one that frames or belongs to a connection.
 bool check_filter_field(const JsonValue& at, std::string_view name);
+// The required `service` that a filter asks itself.
+void read_own_service(JsonObject& object, std::string& service);
 
 }  // namespace lictor

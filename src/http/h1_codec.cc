@@ -233,7 +233,9 @@ Result<void> H1Codec::check_version() const {
 
 Result<void> H1Codec::finish() {
   if (complete()) return {};
-  if (state_ == State::kBody && head_->body == BodyKind::kUnknown && !has_chunked_) {
+  // By what came: whoever has the head may have changed it.
+  const bool until_close = kind_ == Kind::kResponse && !has_length_ && !has_chunked_;
+  if (state_ == State::kBody && until_close) {
     on_message_done();
     return {};
   }

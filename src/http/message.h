@@ -51,6 +51,8 @@ enum class FieldId : uint8_t {
   kReferer,
   kServer,
   kTe,
+  kTraceparent,
+  kTracestate,
   kTrailer,
   kTransferEncoding,
   kUpgrade,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "model/names.h"
+#include "filter/names.h"
 #include "telemetry/metrics.h"
 
 extern "C" char** environ;

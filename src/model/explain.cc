@@ -9,9 +9,9 @@
 #include <optional>
 
 #include "filter/cors.h"
+#include "filter/names.h"
 #include "http/rules.h"
 #include "http/uri.h"
-#include "model/names.h"
 #include "model/path_pattern.h"
 
 namespace lictor {
@@ -299,11 +299,13 @@ class Rehearsal final : public Call {
   std::string_view claim(std::string_view) const override { return {}; }
   void set_claims(const Claims&) override {}
   void*& state() override { return state_; }
+  Subrequest* subrequest(std::string_view, SubrequestUser*) override { return nullptr; }
   void limit_body(uint64_t) override {}
   void tap_request(BodyTap&) override {}
   void transform_response(BodyTransform&) override {}
   void count_auth_failure(const char*) override {}
   void count_rate_limited() override {}
+  void count_mirror_dropped(MirrorDrop) override {}
   void reply(const Error& error, const Fields&) override { status_ = error.status(); }
   void reply(uint16_t status, const Fields&, std::string_view) override { status_ = status; }
   void resume() override {}

@@ -2,8 +2,8 @@
 // document.
 #include <optional>
 
+#include "filter/names.h"
 #include "model/documents.h"
-#include "model/names.h"
 
 namespace lictor {
 namespace {

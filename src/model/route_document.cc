@@ -3,8 +3,8 @@
 #include <charconv>
 #include <set>
 
+#include "filter/names.h"
 #include "model/documents.h"
-#include "model/names.h"
 #include "model/path_pattern.h"
 
 namespace lictor {

@@ -42,7 +42,11 @@ std::string_view Random::id(Arena& arena) {
 
 ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, FilterShared& shared,
                            std::shared_ptr<RouteCells> no_route)
-    : loop(event_loop), access_log(log), filter_shared(shared), unrouted(std::move(no_route)) {}
+    : loop(event_loop),
+      access_log(log),
+      filter_shared(shared),
+      unrouted(std::move(no_route)),
+      subrequests(event_loop) {}
 
 ProxyContext::~ProxyContext() {
   for (void* memory : free_) ::operator delete(memory, std::align_val_t(alignof(Exchange)));

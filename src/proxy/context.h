@@ -16,6 +16,7 @@
 #include "io/loop.h"
 #include "model/snapshot.h"
 #include "proxy/local_upstream.h"
+#include "proxy/subrequest.h"
 #include "telemetry/access_log.h"
 #include "telemetry/metrics.h"
 
@@ -69,6 +70,7 @@ class ProxyContext {
   std::shared_ptr<const ProxySettings> settings;
   std::shared_ptr<RouteCells> unrouted;  // requests that no route took
   Random random;
+  Subrequests subrequests;  // of filters
 
  private:
   static constexpr size_t kKept = 256;

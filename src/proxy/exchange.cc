@@ -154,7 +154,8 @@ void Exchange::run_filters() {
         continue;
       case Step::kWait:
         phase_ = Phase::kFiltering;
-        pause_client();
+        // Who has sent all may still give up.
+        if (!request_ended_) pause_client();
         return;
       case Step::kStop:
         if (reply_ == nullptr) {
@@ -202,6 +203,12 @@ void*& Exchange::state() {
   return filter_states_[running_];
 }
 
+Subrequest* Exchange::subrequest(std::string_view service, SubrequestUser* user) {
+  const auto* upstream = pin_->snapshot->find_upstream(service);
+  if (upstream == nullptr) return nullptr;
+  return context_.subrequests.make(pin_->upstreams[upstream->index], user);
+}
+
 // What came already is told at once.
 void Exchange::tap_request(BodyTap& tap) {
   taps_.add(tap);
@@ -227,6 +234,12 @@ void Exchange::count_auth_failure(const char* reason) {
 
 void Exchange::count_rate_limited() {
   if (match_.route != nullptr) pin_->routes[match_.route->index]->rate_limited.add();
+}
+
+void Exchange::count_mirror_dropped(MirrorDrop why) {
+  if (match_.route == nullptr) return;
+  RouteCells& cells = *pin_->routes[match_.route->index];
+  (why == MirrorDrop::kBody ? cells.mirror_dropped_body : cells.mirror_dropped_busy).add();
 }
 
 std::string_view Exchange::route() const {
@@ -362,11 +375,12 @@ Exchange::Sent Exchange::send_down(std::string_view bytes, bool last, bool end) 
     return down_->send_body(bytes, end) ? Sent::kRoom : Sent::kFull;
   }
   Buffer changed;
-  if (!transforms_.run(bytes, last, changed)) {
-    end_try(std::nullopt);
-    abort({Failure::kInternal, true, "a filter could not change the body"});
-    return Sent::kBroken;
-  }
+  if (!transforms_.run(bytes, last, changed)) return break_transform();
+  if (!last) context_.loop.flush_later(*this);
+  return send_changed(changed, end);
+}
+
+Exchange::Sent Exchange::send_changed(Buffer& changed, bool end) {
   bytes_out_ += changed.size();
   bool room = true;
   while (changed.size() > changed.front().size()) {
@@ -375,6 +389,28 @@ Exchange::Sent Exchange::send_down(std::string_view bytes, bool last, bool end) 
   }
   if (!changed.empty() || end) room = down_->send_body(changed.front(), end);
   return room ? Sent::kRoom : Sent::kFull;
+}
+
+Exchange::Sent Exchange::break_transform() {
+  end_try(std::nullopt);
+  abort({Failure::kInternal, true, "a filter could not change the body"});
+  return Sent::kBroken;
+}
+
+void Exchange::flush() {
+  if (phase_ != Phase::kResponding) return;
+  Buffer changed;
+  if (!transforms_.flush(changed)) {
+    break_transform();
+  } else if (send_changed(changed, false) == Sent::kFull) {
+    pause_upstream();
+  }
+}
+
+void Exchange::pause_upstream() {
+  if (up_ == nullptr) return;
+  up_paused_ = true;
+  up_->pause();
 }
 
 void Exchange::on_response_body(std::string_view bytes, bool end) {
@@ -387,8 +423,7 @@ void Exchange::on_response_body(std::string_view bytes, bool end) {
       down_->send_body(bytes, true);
       watch_progress();
     } else if (!down_->send_body(bytes, false)) {
-      up_paused_ = true;
-      up_->pause();
+      pause_upstream();
     }
     if (end) finish_response();
     return;
@@ -399,10 +434,7 @@ void Exchange::on_response_body(std::string_view bytes, bool end) {
     finish_response();
     return;
   }
-  if (sent == Sent::kFull) {
-    up_paused_ = true;
-    up_->pause();
-  }
+  if (sent == Sent::kFull) pause_upstream();
   watch_progress();
 }
 

@@ -22,7 +22,7 @@
 
 namespace lictor {
 
-class Exchange final : public StreamUser, public Call, public Waiter {
+class Exchange final : public StreamUser, public Call, public Waiter, public Flushable {
  public:
   // From ProxyContext::start; it returns there by itself when the request has ended.
   Exchange(ProxyContext& context, ServerStream& downstream);
@@ -44,6 +44,7 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   Loop& loop() override { return context_.loop; }
   FilterShared& shared() override { return context_.filter_shared; }
   void*& state() override;
+  Subrequest* subrequest(std::string_view service, SubrequestUser* user) override;
   const IpAddress& client_ip() const override { return client_.ip; }
   std::string_view request_id() const override { return request_id_; }
   std::string_view route() const override;
@@ -71,9 +72,13 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   void resume() override;
   void count_auth_failure(const char* reason) override;
   void count_rate_limited() override;
+  void count_mirror_dropped(MirrorDrop why) override;
 
   // Waiter: the upstream may open another connection now.
   void on_room() override;
+
+  // Flushable: what transforms hold back goes out.
+  void flush() override;
 
  private:
   // Where the request is. Only forward, but for tries: kWaiting goes back to kSending.
@@ -144,6 +149,9 @@ class Exchange final : public StreamUser, public Call, public Waiter {
   void on_response_trailers(Fields& trailers);
   enum class Sent : uint8_t { kRoom, kFull, kBroken };
   Sent send_down(std::string_view bytes, bool last, bool end);
+  Sent send_changed(Buffer& changed, bool end);
+  Sent break_transform();
+  void pause_upstream();
   void send_response(Head& head, bool end);
   void add_sticky_cookie(Head& head);
   void finish_response();

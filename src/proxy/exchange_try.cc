@@ -5,29 +5,13 @@
 #include <utility>
 
 #include "proxy/exchange.h"
+#include "proxy/outcome.h"
 
 namespace lictor {
 namespace {
 
 bool contains(const std::vector<std::string>& list, std::string_view value) {
   return std::find(list.begin(), list.end(), value) != list.end();
-}
-
-Outcome outcome_of(Failure failure) {
-  switch (failure) {
-    case Failure::kConnectRefused:
-    case Failure::kNoResources:
-    case Failure::kConnectTimeout:
-    case Failure::kTlsCertificate:
-    case Failure::kTlsProtocol:
-      return Outcome::kConnectError;
-    case Failure::kUpstreamTimeout:
-      return Outcome::kTimeout;
-    case Failure::kUpstreamProtocol:
-      return Outcome::kProtocolError;
-    default:
-      return Outcome::kReset;
-  }
 }
 
 }  // namespace

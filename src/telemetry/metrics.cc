@@ -38,6 +38,8 @@ struct RouteSum {
   std::map<std::string, HistogramSum> durations;       // by service
   std::map<std::string_view, uint64_t> auth_failures;  // by reason
   uint64_t rate_limited = 0;
+  uint64_t mirror_dropped_body = 0;
+  uint64_t mirror_dropped_busy = 0;
 };
 
 struct ConnectionSum {
@@ -189,6 +191,8 @@ RouteSum Metrics::Impl::sum(const CellEntry<RouteCells>& entry) const {
     RouteCells& cells = entry.cells[worker];
     const std::lock_guard lock(cells.mutex_);
     sum.rate_limited += cells.rate_limited.get();
+    sum.mirror_dropped_body += cells.mirror_dropped_body.get();
+    sum.mirror_dropped_busy += cells.mirror_dropped_busy.get();
     for (const auto& one : cells.auth_failures_) sum.auth_failures[one.reason] += one.count.get();
     for (const auto& series : cells.series_) {
       const auto& key = series.key;
@@ -235,6 +239,14 @@ void Metrics::Impl::render_requests(Exposition& out, const RouteEntries& entries
   out.counter("lictor_rate_limited_total", "Requests answered 429 by a rate_limit filter.");
   for (const RouteSum& sum : sums) {
     if (sum.rate_limited != 0) out.sample({{"route", sum.route}}, sum.rate_limited);
+  }
+  out.counter("lictor_mirror_dropped_total", "Requests that a mirror filter could not copy.");
+  for (const RouteSum& sum : sums) {
+    const auto drop = [&](std::string_view reason, uint64_t count) {
+      if (count != 0) out.sample({{"route", sum.route}, {"reason", reason}}, count);
+    };
+    drop("body", sum.mirror_dropped_body);
+    drop("busy", sum.mirror_dropped_busy);
   }
 }
 

@@ -75,6 +75,8 @@ class alignas(64) RouteCells {
              uint64_t duration_us);
   Counter total;  // requests_total of /v1/routes
   Counter rate_limited;
+  Counter mirror_dropped_body;  // too large to be mirrored
+  Counter mirror_dropped_busy;  // too many mirrored requests were under way
   // By the owning worker only. `reason` is a static text, one of a few.
   void count_auth_failure(const char* reason);
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,9 +15,47 @@
 #include "filter/body.h"
 #include "filter/makers.h"
 #include "filter/shared.h"
+#include "filter/subrequest.h"
 #include "io/manual_clock.h"
 
 namespace lictor {
+
+// A request that a filter asked for: the test answers it.
+class FakeSubrequest final : public Subrequest {
+ public:
+  FakeSubrequest(std::string service, SubrequestUser* user)
+      : service_(std::move(service)), user_(user) {}
+  Head& head() override { return head_; }
+  Arena& arena() override { return arena_; }
+  bool append(std::string_view bytes) override {
+    if (body_.size() + bytes.size() > kMaxBody) return false;
+    body_ += bytes;
+    return true;
+  }
+  void send(Millis timeout) override { state_ = "sent " + std::to_string(timeout.count()); }
+  void cancel() override { state_ = "cancelled"; }
+
+  void answer(uint16_t status, const std::vector<std::pair<std::string, std::string>>& fields = {},
+              std::string_view body = {}) {
+    Head answer;
+    answer.status = status;
+    for (const auto& [name, value] : fields) answer.fields.add(arena_, name, value);
+    user_->on_answer({answer, body, true});
+  }
+  void fail(Failure failure) { user_->on_failure({failure, false, "no"}); }
+  const std::string& service() const { return service_; }
+  const std::string& state() const { return state_; }
+  const std::string& body() const { return body_; }
+  bool attended() const { return user_ != nullptr; }
+
+ private:
+  std::string service_;
+  SubrequestUser* user_;
+  Arena arena_;
+  Head head_;
+  std::string body_;
+  std::string state_ = "made";
+};
 
 class FakeCall final : public Call {
  public:
@@ -59,12 +98,19 @@ class FakeCall final : public Call {
   Loop& loop() override { return **loop_; }
   FilterShared& shared() override { return *shared_; }
   void*& state() override { return state_; }
+  Subrequest* subrequest(std::string_view service, SubrequestUser* user) override {
+    if (subrequests_full) return nullptr;
+    return &subrequests_.emplace_back(std::string(service), user);
+  }
   std::string_view client_cert_subject() const override { return client_cert_subject_; }
   void limit_body(uint64_t bytes) override { most_body_ = std::min(most_body_, bytes); }
   void tap_request(BodyTap& tap) override { taps_.add(tap); }
   void transform_response(BodyTransform& transform) override { transforms_.add(transform); }
   void count_auth_failure(const char* reason) override { auth_failures_.emplace_back(reason); }
   void count_rate_limited() override { ++rate_limited_; }
+  void count_mirror_dropped(MirrorDrop why) override {
+    mirror_dropped_ += why == MirrorDrop::kBody ? "body " : "busy ";
+  }
   using Call::reply;
   void reply(const Error& error, const Fields& extra) override {
     reply_ = {error.status(), {}, {}, error};
@@ -141,6 +187,9 @@ class FakeCall final : public Call {
   const std::vector<std::string>& auth_failures() const { return auth_failures_; }
   int rate_limited() const { return rate_limited_; }
   testing::ManualLoop& manual_loop() { return *loop_; }
+  std::deque<FakeSubrequest>& subrequests() { return subrequests_; }
+  const std::string& mirror_dropped() const { return mirror_dropped_; }
+  bool subrequests_full = false;
   // "name: value" of each field, in order.
   static std::vector<std::string> list(const Fields& fields) {
     std::vector<std::string> out;
@@ -187,6 +236,8 @@ class FakeCall final : public Call {
   BodyTransforms transforms_;
   std::vector<std::string> auth_failures_;
   int rate_limited_ = 0;
+  std::string mirror_dropped_;
+  std::deque<FakeSubrequest> subrequests_;
 };
 
 // The filter of a document such as {"respond": {"status": 503}}, made where `captures` are known.

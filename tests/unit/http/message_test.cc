@@ -36,6 +36,8 @@ TEST_CASE("fields with rules are known by name, in any case") {
            Case{"Referer", FieldId::kReferer},
            Case{"Server", FieldId::kServer},
            Case{"TE", FieldId::kTe},
+           Case{"Traceparent", FieldId::kTraceparent},
+           Case{"tracestate", FieldId::kTracestate},
            Case{"Trailer", FieldId::kTrailer},
            Case{"Transfer-Encoding", FieldId::kTransferEncoding},
            Case{"Upgrade", FieldId::kUpgrade},

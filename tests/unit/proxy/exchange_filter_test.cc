@@ -390,6 +390,15 @@ TEST_CASE("transforms change the response's body, the last filter's first") {
     const std::string answer = bench.answer("\r\n\r\n");
     CHECK(answer.find("chunked") == std::string::npos);
   }
+  SUBCASE("and a response that breaks off is cut short, whatever its new length is") {
+    bench.ask(get());
+    Far service = bench.machines[0]->accept();
+    service.read();
+    service.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+    service.close();
+    CHECK(bench.client_cut_off());
+    CHECK(bench.client.sent().find("$") == std::string::npos);
+  }
   SUBCASE("and one that breaks cuts the response short") {
     inner.works = false;
     bench.ask(get());

@@ -146,6 +146,7 @@ struct ProxyBench final : StreamHandler {
   }
   ~ProxyBench() {
     server.close_all();
+    context.subrequests.close_all();
     loop->end_turn();
     context.pin.reset();
     upstream = {};

@@ -1,4 +1,4 @@
-#include "model/names.h"
+#include "filter/names.h"
 
 #include <algorithm>
 
