@@ -111,7 +111,7 @@ bool ListenerTls::renew(Entry& entry, const ListenerTlsConfig& config) {
     } else if (!old || (*loaded)->fingerprint() != old->fingerprint()) {
       tell(entry.name, **loaded);
     }
-    next.certificates.push_back(loaded ? std::move(*loaded) : old);
+    next.certificates.push_back(loaded ? *loaded : old);
   }
   auto server = make_server(next);
   if (!server) {

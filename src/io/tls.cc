@@ -199,14 +199,22 @@ bool Tls::has_more() const {
 
 // Hands up all that is there, unless the user pauses or goes.
 void Tls::deliver() {
-  ERR_clear_error();
   while (state_ == State::kOpen && !paused_ && !saw_end_ && has_more()) {
     size_t filled = 0;
-    const bool good = decrypt(filled);
+    // Judged before the user, who may have OpenSSL do other things, has its say.
+    const Read end = decrypt(filled);
+    const Error error = end == Read::kBroken ? read_error() : Error{};
     if (filled > 0) user_->on_read({plain_buffer(), filled});
     if (state_ != State::kOpen) return;
-    if (!good) {
-      end_of_data();
+    if (end == Read::kEnd) {
+      saw_end_ = true;
+      lower_->pause();
+      held_.clear();
+      user_->on_eof();
+      return;
+    }
+    if (end == Read::kBroken) {
+      fail(error);
       return;
     }
     if (oddities_ > kMaxOddities) {
@@ -217,35 +225,28 @@ void Tls::deliver() {
   keep_rest();
 }
 
-// False when the connection ended or broke behind what was filled.
-bool Tls::decrypt(size_t& filled) {
+Tls::Read Tls::decrypt(size_t& filled) {
   char* const plain = plain_buffer();
+  ERR_clear_error();
   while (filled < kPlain && has_more()) {
     size_t got = 0;
-    if (SSL_read_ex(ssl_.get(), plain + filled, kPlain - filled, &got) == 1) {
-      filled += got;
-    } else {
-      return SSL_get_error(ssl_.get(), 0) == SSL_ERROR_WANT_READ;
+    if (SSL_read_ex(ssl_.get(), plain + filled, kPlain - filled, &got) != 1) {
+      const int why = SSL_get_error(ssl_.get(), 0);
+      if (why == SSL_ERROR_WANT_READ) return Read::kMore;
+      return why == SSL_ERROR_ZERO_RETURN ? Read::kEnd : Read::kBroken;
     }
+    filled += got;
   }
-  return true;
+  return Read::kMore;
 }
 
-void Tls::end_of_data() {
-  if ((SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0 && last_reason() == 0) {
-    saw_end_ = true;
-    lower_->pause();
-    held_.clear();
-    user_->on_eof();
-    return;
-  }
-  // In TLS 1.3 a server says only now what it thinks of our certificate.
+// In TLS 1.3 a server says only after the handshake what it thinks of our certificate.
+Error Tls::read_error() {
   if (is_certificate_alert(last_reason())) {
-    fail({Failure::kTlsCertificate, true, "the instance did not accept our certificate"});
-    return;
+    return {Failure::kTlsCertificate, true, "the instance did not accept our certificate"};
   }
   const char* text = ERR_reason_error_string(ERR_peek_last_error());
-  fail({Failure::kUpstreamProtocol, true, text == nullptr ? "TLS failed" : text});
+  return {Failure::kUpstreamProtocol, true, text == nullptr ? "TLS failed" : text};
 }
 
 // What its user does not want yet: at most what one read gave.

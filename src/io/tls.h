@@ -55,6 +55,8 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
  private:
   enum class State : uint8_t { kConnecting, kHandshake, kOpen, kBroken, kClosed };
 
+  enum class Read : uint8_t { kMore, kEnd, kBroken };  // how what was decrypted goes on
+
   Tls(Loop& loop, TransportPtr lower, SslPtr ssl);
   ~Tls() override;
   static TransportPtr start(Tls* tls);
@@ -68,8 +70,8 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
   void count(TlsHandshake outcome) const;
   bool has_more() const;
   void deliver();
-  bool decrypt(size_t& filled);
-  void end_of_data();
+  Read decrypt(size_t& filled);
+  static Error read_error();
   void keep_rest();
   void seal(std::string_view bytes, bool send);
   void seal_output();
@@ -85,7 +87,7 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
 
   // Each costs us more than the peer; nobody needs many.
   static constexpr uint32_t kMaxOddities = 100;
-  static constexpr uint32_t kMaxHandshakeBytes = 131'072;
+  static constexpr uint32_t kMaxHandshakeBytes = 65'536;
   // What one record carries, and from where on a write is sealed from the writer's own bytes.
   static constexpr size_t kRecord = 16'384;
 

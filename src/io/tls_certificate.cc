@@ -176,7 +176,7 @@ std::expected<CertificatePtr, std::string> Certificate::load(const std::string& 
   if (!cert_text) return std::unexpected(cert_text.error());
   auto key_text = read_pem_file(key_file);
   if (!key_text) return std::unexpected(key_text.error());
-  const std::shared_ptr<Certificate> made(new Certificate);
+  std::shared_ptr<Certificate> made(new Certificate);
 
   ERR_clear_error();
   const BioPtr certs = open_text(*cert_text);

@@ -22,7 +22,7 @@ constexpr const char* kSuites =
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr const char* kGroups = "X25519:P-256:P-384";
 constexpr uint64_t kServerOptions = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
-constexpr long kMaxPeerChain = 65'536;  // bytes
+constexpr long kMaxPeerChain = 32'768;  // bytes
 constexpr int kMaxDepth = 8;
 constexpr size_t kMaxName = 255;
 
@@ -151,7 +151,7 @@ struct TlsServer::Callbacks {
 
 std::expected<TlsServerPtr, std::string> TlsServer::make(const TlsServerOptions& options,
                                                          std::shared_ptr<TicketKeys> tickets) {
-  const std::shared_ptr<TlsServer> made(new TlsServer);
+  std::shared_ptr<TlsServer> made(new TlsServer);
   made->tickets_ = std::move(tickets);
   made->client_cert_ = options.client_cert;
   std::string authorities;
@@ -255,7 +255,7 @@ struct TlsClient::Callbacks {
 };
 
 std::expected<TlsClientPtr, TlsClient::Refusal> TlsClient::make(const TlsClientOptions& options) {
-  const std::shared_ptr<TlsClient> made(new TlsClient);
+  std::shared_ptr<TlsClient> made(new TlsClient);
   made->context_.reset(SSL_CTX_new(TLS_client_method()));
   SSL_CTX* const context = made->context_.get();
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);

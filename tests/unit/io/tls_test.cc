@@ -176,6 +176,26 @@ TEST_CASE_FIXTURE(Fixture, "a changed byte is an error, and nothing of its recor
   CHECK(pair.below_client.sent().size() > 0);  // the alert
 }
 
+TEST_CASE_FIXTURE(Fixture, "an alert behind data is an error, whatever the data led to") {
+  TlsPair pair(loop, server, *client);
+  TlsPair other(loop, server, *client);
+  pair.pump();
+  other.pump();
+  pair.client_side->write("broken on its way");
+  pair.server_side->write("data");
+  loop.end_turn();
+  std::string broken = pair.below_client.sent();
+  broken.back() ^= 1;
+  pair.below_server.receive(broken);
+  // The user has OpenSSL do other things when it hears of the data, ahead of the alert.
+  pair.client_user.then = [&](std::string_view what) {
+    if (what == "read") other.client_side.reset();
+  };
+  pair.below_client.receive(pair.below_server.sent());
+  CHECK(pair.client_user.text == "data");
+  CHECK(pair.client_user.events == "connect read error ");
+}
+
 TEST_CASE_FIXTURE(Fixture, "who does not read stops who writes") {
   TlsPair pair(loop, server, *client);
   pair.pump();
@@ -258,6 +278,22 @@ TEST_CASE_FIXTURE(Fixture, "a handshake that breaks off is told, and counted") {
     pair.server_side.reset();
     CHECK(pair.handshakes.seen == std::vector{TlsHandshake::kAborted});
   }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a handshake without end is given up") {
+  TlsPair pair(loop, server, *client);
+  std::string record = {22, 3, 1, 0x10, 0, 1, 1, static_cast<char>(0xff), 0};  // 128 KiB of hello
+  record.resize(5 + 0x1000);
+  size_t sent = 0;
+  while (!pair.server_user.heard("error") && sent < 200'000) {
+    pair.below_server.receive(record);
+    sent += record.size();
+    record.assign({22, 3, 1, 0x10, 0});
+    record.resize(5 + 0x1000);
+  }
+  CHECK(sent < 80'000);
+  CHECK(pair.server_user.error.failure == Failure::kTlsProtocol);
+  CHECK(pair.handshakes.seen == std::vector{TlsHandshake::kProtocol});
 }
 
 TEST_CASE_FIXTURE(Fixture, "an instance's certificate is verified") {
