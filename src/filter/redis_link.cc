@@ -61,6 +61,12 @@ std::string_view text_of(const redisReply& reply) {
   return reply.str == nullptr ? std::string_view{} : std::string_view(reply.str, reply.len);
 }
 
+// Of an error, for the log.
+std::string_view words_of(const redisReply& reply) {
+  const std::string_view text = text_of(reply);
+  return text.empty() || !is_field_value(text) ? "an odd answer" : text.substr(0, 200);
+}
+
 }  // namespace
 
 // --- those who wait ------------------------------------------------------------------------------
@@ -94,7 +100,7 @@ bool RedisLink::ask(Asker& asker, std::string_view key, const RateLimit& limit, 
 
 void RedisLink::give_up(Asker& asker) {
   cancel(asker);
-  tell(true, "it is slow");
+  tell_away("it is slow");
   if (state_ == State::kUp) {
     state_ = State::kSlow;
     arm(kSlowMs);
@@ -168,8 +174,7 @@ void RedisLink::greet() {
 void RedisLink::go_up() {
   state_ = State::kUp;
   pause_ms_ = kLeastPauseMs;
-  tell(false, {});
-  arm(kIdleMs);
+  arm(away_ ? kCalmMs : kIdleMs);
   // Those who did not give up meanwhile.
   std::erase(pending_, nullptr);
   uint64_t number = first_number_;
@@ -181,7 +186,7 @@ void RedisLink::go_up() {
 
 // Broken. Tries again by itself: when Redis is back, limits are the fleet's again.
 void RedisLink::fall(const char* why) {
-  tell(true, why);
+  tell_away(why);
   close();
   state_ = State::kPausing;
   arm(pause_ms_);
@@ -213,6 +218,7 @@ void RedisLink::answer_all_with_nothing() {
 
 void RedisLink::on_timer() {
   const uint64_t unasked_ms = loop_.now_ms() - last_asked_ms_;
+  const uint64_t calm_ms = loop_.now_ms() - last_trouble_ms_;
   switch (state_) {
     case State::kOpening:
       return fall("it does not answer");
@@ -222,6 +228,8 @@ void RedisLink::on_timer() {
       if (unasked_ms < kIdleMs) return open();
       return close();
     case State::kUp:
+      if (away_ && calm_ms < kCalmMs) return arm(kCalmMs - calm_ms);
+      tell_back();
       if (unasked_ms >= kIdleMs && pending_.empty()) return close();
       return arm(kIdleMs);
     case State::kClosed:
@@ -240,15 +248,17 @@ void RedisLink::on_error(const Error& error) {
   fall(error.detail);
 }
 
-void RedisLink::tell(bool away, std::string_view why) {
-  if (away_ == away) return;
-  away_ = away;
-  if (away && health_->links_away++ == 0) {
-    log::warn("rate_limit: Redis at {} is away ({}): this gateway counts alone until it is back",
-              target_.address(), why);
-  } else if (!away && --health_->links_away == 0) {
-    log::info("rate_limit: Redis at {} is back: limits are the fleet's again", target_.address());
-  }
+// Said once, however often it comes and goes: it is back when there was no trouble for a while.
+void RedisLink::tell_away(std::string_view why) {
+  last_trouble_ms_ = loop_.now_ms();
+  if (std::exchange(away_, true) || health_->links_away++ != 0) return;
+  log::warn("rate_limit: Redis at {} is away ({}): this gateway counts alone until it is back",
+            target_.address(), why);
+}
+
+void RedisLink::tell_back() {
+  if (!std::exchange(away_, false) || --health_->links_away != 0) return;
+  log::info("rate_limit: Redis at {} is back: limits are the fleet's again", target_.address());
 }
 
 // --- commands and replies ------------------------------------------------------------------------
@@ -307,8 +317,7 @@ bool RedisLink::on_reply(const void* got) {
     arm(kSlowMs);
     if (pending_.empty()) {
       state_ = State::kUp;
-      tell(false, {});
-      arm(kIdleMs);
+      arm(kCalmMs);
     }
   }
   if (asker == nullptr) return true;
@@ -326,9 +335,9 @@ bool RedisLink::on_reply(const void* got) {
     const bool allowed = reply.integer >= 0;
     const int64_t full_us = allowed ? reply.integer : -1 - reply.integer;
     answer = {allowed, std::min(full_us, asker->limit_.window_ns / 1000) * 1000};
-    if (state_ == State::kUp) tell(false, {});
   } else {
-    tell(true, is_field_value(text_of(reply)) ? text_of(reply).substr(0, 200) : "an odd answer");
+    tell_away(words_of(reply));
+    if (state_ == State::kUp) arm(kCalmMs);
   }
   asker->on_answer(answer);
   return true;
@@ -337,7 +346,7 @@ bool RedisLink::on_reply(const void* got) {
 bool RedisLink::on_greeting(const void* got) {
   const auto& reply = *static_cast<const redisReply*>(got);
   if (reply.type == REDIS_REPLY_ERROR) {
-    tell(true, is_field_value(text_of(reply)) ? text_of(reply).substr(0, 200) : "an odd answer");
+    tell_away(words_of(reply));
     fall("it refuses");
     return false;
   }

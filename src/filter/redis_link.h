@@ -92,6 +92,7 @@ class RedisLink final : public TransportUser {
   static constexpr size_t kMostReply = 65'536;
   static constexpr uint64_t kOpenMs = 1'000;  // connecting and greeting
   static constexpr uint64_t kSlowMs = 1'000;  // without an answer: a new connection
+  static constexpr uint64_t kCalmMs = 1'000;  // without trouble: it is back
   static constexpr uint64_t kIdleMs = 60'000;
   static constexpr uint64_t kLeastPauseMs = 100;
   static constexpr uint64_t kMostPauseMs = 5'000;
@@ -109,7 +110,8 @@ class RedisLink final : public TransportUser {
   void close();
   void answer_all_with_nothing();
   void on_timer();
-  void tell(bool away, std::string_view why);
+  void tell_away(std::string_view why);
+  void tell_back();
   void arm(uint64_t ms) { loop_.arm(timer_, ms); }
 
   Loop& loop_;
@@ -133,6 +135,7 @@ class RedisLink final : public TransportUser {
   uint64_t first_number_ = 0;  // of pending_.front()
   uint64_t pause_ms_ = kLeastPauseMs;
   uint64_t last_asked_ms_ = 0;
+  uint64_t last_trouble_ms_ = 0;
   Timer timer_;  // what it means depends on the state
 };
 

@@ -163,11 +163,13 @@ TEST_CASE("who waits in vain counts alone, and nobody waits after him until Redi
   CHECK_FALSE(bench.ask(two));
   SUBCASE("which it does") {
     bench.redis().receive(":5\r\n");
-    CHECK(bench.health->links_away == 0);
     CHECK(bench.ask(two));
     bench.redis().receive(":6\r\n");
     CHECK(two.heard == "yes 6000");
     CHECK(bench.connections.size() == 1);
+    CHECK(bench.health->links_away == 1);
+    bench.pass(1'010);
+    CHECK(bench.health->links_away == 0);
   }
   SUBCASE("or never does: then it is another connection") {
     bench.pass(1'010);
@@ -177,8 +179,10 @@ TEST_CASE("who waits in vain counts alone, and nobody waits after him until Redi
     REQUIRE(bench.connections.size() == 2);
     CHECK_FALSE(bench.ask(two));
     bench.redis().receive(kLoaded);
-    CHECK(bench.health->links_away == 0);
     CHECK(bench.ask(two));
+    bench.redis().receive(":6\r\n");
+    bench.pass(1'010);
+    CHECK(bench.health->links_away == 0);
   }
 }
 
@@ -283,6 +287,14 @@ TEST_CASE("errors of Redis count alone, and the connection stays") {
   CHECK(bench.ask(two));
   bench.redis().receive(":1\r\n");
   CHECK(two.heard == "yes 1000");
+  // Trouble that comes and goes is told once.
+  for (int i = 0; i < 20; ++i) {
+    CHECK(bench.ask(one));
+    bench.redis().receive(i % 2 == 0 ? "-OOM\r\n" : ":1\r\n");
+    bench.pass(100);
+    CHECK(bench.health->links_away == 1);
+  }
+  bench.pass(1'010);
   CHECK(bench.health->links_away == 0);
 }
 
