@@ -47,25 +47,40 @@ uint64_t number(std::string_view text) {
   return value;
 }
 
-bool is_foreign(const Field& field) {
+bool has_one_of_the_names(const Field& field) {
   if (field.name.size() < kNames.back().size() || (field.name[0] | 0x20) != 'r') return false;
   return std::any_of(kNames.begin(), kNames.end(), [&field](std::string_view name) {
-    return field.name.data() != name.data() && equals_ignore_case(field.name, name);
+    return equals_ignore_case(field.name, name);
   });
 }
 
-// What all rate limits of the request say so far.
-struct Told {
+bool is_ours(const Field& field) {
+  return std::any_of(kNames.begin(), kNames.end(),
+                     [&field](std::string_view name) { return field.name.data() == name.data(); });
+}
+
+// What all rate limits of the request say so far: a field for each of kNames. What a service says
+// with these names is dropped.
+class Told {
+ public:
   explicit Told(Fields& fields) {
+    fields.remove_if(
+        [](const Field& field) { return has_one_of_the_names(field) && !is_ours(field); });
     for (Field& field : fields) {
       for (size_t i = 0; i < kNames.size(); ++i) {
-        if (field.name.data() == kNames[i].data()) found[i] = &field;
+        if (field.name.data() == kNames[i].data()) found_[i] = &field;
       }
     }
+    // Another filter may have taken some of them away.
+    whole_ = std::find(found_.begin(), found_.end(), nullptr) == found_.end();
+    if (!whole_) fields.remove_if(is_ours);
   }
-  bool any() const { return found[0] != nullptr; }
-  std::string_view& operator[](size_t i) { return found[i]->value; }
-  std::array<Field*, kNames.size()> found{};
+  bool anything() const { return whole_; }
+  std::string_view& operator[](size_t i) { return found_[i]->value; }
+
+ private:
+  std::array<Field*, kNames.size()> found_{};
+  bool whole_ = false;
 };
 
 class RateLimitFilter : public Filter {
@@ -175,9 +190,8 @@ void RateLimitFilter::on_response(Call& call) const {
   const std::string_view left = decimal(remaining, arena);
   const std::string_view full = decimal(reset, arena);
   const std::string_view state = arena.concat(policy_name, ";r=", left, ";t=", full);
-  fields.remove_if(is_foreign);
   Told told(fields);
-  if (!told.any()) {
+  if (!told.anything()) {
     const std::array<std::string_view, kNames.size()> values{
         decimal(static_cast<uint64_t>(limit.burst()), arena), left, full, policy, state};
     for (size_t i = 0; i < kNames.size(); ++i) {

@@ -192,6 +192,21 @@ TEST_CASE("rate_limit: of several limits the tightest is told, of the draft's fi
           R"(RateLimit: "route-1m";r=99;t=1, "client_ip-1s";r=6;t=1, "user-1m";r=6;t=9)"});
 }
 
+TEST_CASE("rate_limit: what another filter takes away is told anew, and harms nobody") {
+  Gateway gateway;
+  const auto limit = make(R"({"rate_limit": {"rate": 7}})");
+  for (const char* name : {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+                           "RateLimit-Policy", "RateLimit"}) {
+    FakeCall call(gateway.shared(), gateway.loop());
+    call.client("192.0.2." + std::to_string(std::string(name).size()));
+    CHECK(call.run(limit) == Step::kNext);
+    limit->on_response(call);
+    call.response().fields.remove(name);
+    limit->on_response(call);
+    CHECK(call.response().fields.size() == 5);
+  }
+}
+
 TEST_CASE("rate_limit: a limit goes on where it stood, unless it or its place changed") {
   Gateway gateway;
   const auto at = [](const std::string& owner, const std::string& path, const std::string& text) {
