@@ -182,10 +182,29 @@ const TlsPeer* Tls::tls() const {
 
 // --- from below ----------------------------------------------------------------------------------
 
+// OpenSSL sets aside as much as a ClientHello says that it is long, up to 128 KiB: a few bytes from
+// each of many clients would cost a gigabyte. One whose length is cut up is taken for such, too.
+bool Tls::hello_fits(std::string_view bytes) {
+  constexpr uint8_t kHandshakeRecord = 22;
+  constexpr uint8_t kClientHello = 1;
+  if (!serves() || handshake_bytes_ >= hello_.size()) return true;
+  bytes = bytes.substr(0, hello_.size() - handshake_bytes_);
+  std::copy(bytes.begin(), bytes.end(), hello_.begin() + handshake_bytes_);
+  if (handshake_bytes_ + bytes.size() < hello_.size() || hello_[0] != kHandshakeRecord) return true;
+  const uint32_t record = uint32_t{hello_[3]} << 8 | hello_[4];
+  const uint32_t size = uint32_t{hello_[6]} << 16 | uint32_t{hello_[7]} << 8 | hello_[8];
+  return hello_[5] != kClientHello || (record >= 4 && size <= kMaxHello);
+}
+
 void Tls::on_read(std::span<char> bytes) {
   if (done() || saw_end_) return;
   incoming_ = {bytes.data(), bytes.size()};
   if (state_ == State::kHandshake) {
+    if (!hello_fits(incoming_)) {
+      count(TlsHandshake::kProtocol);
+      fail({Failure::kTlsProtocol, false, "the ClientHello is too large"});
+      return;
+    }
     handshake_bytes_ += static_cast<uint32_t>(bytes.size());
     handshake();
   }

@@ -7,6 +7,7 @@
 // the user's: a server's header_timeout and a client's connect_timeout cover the handshake.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -63,6 +64,7 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
 
   bool serves() const { return server_ != nullptr; }
   bool done() const { return state_ == State::kBroken || state_ == State::kClosed; }
+  bool hello_fits(std::string_view bytes);
   void handshake();
   void established();
   void fail_handshake();
@@ -88,6 +90,7 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
   // Each costs us more than the peer; nobody needs many.
   static constexpr uint32_t kMaxOddities = 100;
   static constexpr uint32_t kMaxHandshakeBytes = 65'536;
+  static constexpr uint32_t kMaxHello = 32'768;
   // What one record carries, and from where on a write is sealed from the writer's own bytes.
   static constexpr size_t kRecord = 16'384;
 
@@ -105,6 +108,7 @@ class Tls final : public Transport, public TransportUser, public Flushable, publ
   Buffer output_;              // to be sealed at the end of the turn
   Error error_;                // of kBroken
   uint32_t handshake_bytes_ = 0;
+  std::array<uint8_t, 9> hello_{};  // how it begins: headers of its record and its message
   uint32_t oddities_ = 0;  // key updates, refused renegotiations, alerts: after the handshake
   State state_ = State::kHandshake;
   bool paused_ = true;
