@@ -59,6 +59,7 @@ class AdminSource {
   virtual bool restored() const = 0;
   virtual bool has_consul() const = 0;
   virtual ConsulStatus consul() const = 0;
+  virtual std::vector<JwksStatus> jwks() const { return {}; }
   virtual SnapshotPtr snapshot() const = 0;                                 // null before the first
   virtual InstanceListPtr instances(const std::string& service) const = 0;  // null when unknown
   virtual std::vector<DocumentStatus> documents() const = 0;

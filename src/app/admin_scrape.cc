@@ -54,6 +54,9 @@ ScrapeInput scrape_input(const AdminSource& source) {
   for (const DocumentStatus& document : source.documents()) {
     if (document.state != DocumentState::kActive) ++input.config_rejected;
   }
+  for (JwksStatus& one : source.jwks()) {
+    input.jwks.push_back({std::move(one.uri), one.ok, one.failed, one.age_s});
+  }
   if (source.has_consul()) {
     ConsulStatus consul = source.consul();
     input.consul = {true, consul.connected, consul.staleness_s, std::move(consul.by_outcome)};

@@ -29,7 +29,7 @@ struct Telling {
   std::string_view key;  // as of a document; "bootstrap" for the bootstrap file
   std::vector<std::string_view> words;
 };
-const std::array<Telling, 4> kTelling = {{
+const std::array<Telling, 5> kTelling = {{
     {"routes/stdin",
      {"path", "paths", "hosts", "methods", "priority", "service", "backends", "retries",
       "timeout"}},
@@ -38,6 +38,7 @@ const std::array<Telling, 4> kTelling = {{
       "hash_on", "panic_percent", "slow_start", "max_connections", "max_pending", "max_requests",
       "retry_budget_percent", "protocol", "tls", "connect"}},
     {"gateway", {"upstream_defaults"}},
+    {"consumers/stdin", {"api_keys", "basic", "groups"}},
     {"bootstrap",
      {"consul", "source", "register", "snapshot", "listeners", "admin", "workers",
       "trusted_proxies", "limits", "log", "tracing", "drain"}},
@@ -98,6 +99,7 @@ class Checker {
   void check(const File& file, const SharedFilters* shared);
   Problems check_route(const File& file, std::string_view name, const SharedFilters* shared);
   Problems check_gateway(const File& file, const SharedFilters* shared);
+  Problems check_consumer(const File& file, std::string_view name);
   void warn_of_ties(const std::vector<File>& files);
   void report(const std::string& label, const Problems& problems);
 
@@ -105,6 +107,7 @@ class Checker {
   std::ostream& err_;
   size_t checked_ = 0;
   std::vector<std::shared_ptr<const Route>> routes_;  // of the folder that is being checked
+  TakenCredentials taken_;                            // likewise, in the order of names
   int exit_code_ = 0;
 };
 
@@ -189,6 +192,7 @@ void Checker::check_folder(const fs::path& folder) {
     shared.emplace(file.key.substr(8), parsed ? *parsed : nullptr);
   }
   routes_.clear();
+  taken_ = {};
   // A folder of routes alone says nothing about shared filters.
   for (const auto& file : files) check(file, is_kind ? nullptr : &shared);
   warn_of_ties(files);
@@ -223,6 +227,14 @@ Problems Checker::check_gateway(const File& file, const SharedFilters* shared) {
   return chain ? Problems{} : std::move(chain.error());
 }
 
+Problems Checker::check_consumer(const File& file, std::string_view name) {
+  auto parsed = parse_consumer(name, file.text);
+  if (!parsed) return std::move(parsed.error());
+  Problems problems = find_taken(*parsed, taken_);
+  if (problems.empty()) taken_.add(*parsed);
+  return problems;
+}
+
 void Checker::check(const File& file, const SharedFilters* shared) {
   const auto problems_of = [](auto parsed) {
     return parsed ? Problems{} : std::move(parsed.error());
@@ -242,6 +254,8 @@ void Checker::check(const File& file, const SharedFilters* shared) {
       return report(file.label, problems_of(parse_upstream(file.text, UpstreamPolicy{})));
     case DocumentKind::kFilter:
       return report(file.label, problems_of(parse_filter(parsed->name, file.text)));
+    case DocumentKind::kConsumer:
+      return report(file.label, check_consumer(file, parsed->name));
   }
 }
 

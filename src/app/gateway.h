@@ -56,6 +56,7 @@ class Gateway final : public Control::User, public AdminSource {
   bool restored() const override { return control_->restored(); }
   bool has_consul() const override { return control_->has_consul(); }
   ConsulStatus consul() const override { return control_->consul_status(); }
+  std::vector<JwksStatus> jwks() const override { return control_->jwks(); }
   SnapshotPtr snapshot() const override { return control_->snapshot(); }
   InstanceListPtr instances(const std::string& service) const override {
     return control_->instances(service);

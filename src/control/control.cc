@@ -13,12 +13,14 @@
 #include "control/discovery.h"
 #include "control/fabio_source.h"
 #include "control/http_client.h"
+#include "control/jwks.h"
 #include "control/kv_source.h"
 #include "control/parts.h"
 #include "control/publisher.h"
 #include "control/registration.h"
 #include "control/state_saver.h"
 #include "control/uv_background.h"
+#include "control/uv_doorbell.h"
 #include "control/uv_lookup.h"
 #include "control/uv_scheduler.h"
 #include "control/uv_watch_folder.h"
@@ -27,6 +29,7 @@ namespace lictor {
 namespace {
 
 constexpr size_t kReasons = 20;
+constexpr uint32_t kIssuerConnections = 16;
 
 std::unique_ptr<ControlParts> real_parts(uv_loop_t* loop, const Bootstrap& bootstrap) {
   auto parts = std::make_unique<ControlParts>();
@@ -34,6 +37,11 @@ std::unique_ptr<ControlParts> real_parts(uv_loop_t* loop, const Bootstrap& boots
   parts->lookup = uv_lookup(loop);
   parts->watch_folder = uv_watch_folder(loop);
   parts->background = uv_background(loop);
+  parts->doorbell = uv_doorbell(loop);
+  // Issuers are others than Consul: the system's authorities, and no certificate of ours.
+  HttpClientOptions issuers;
+  issuers.max_connections = kIssuerConnections;
+  parts->issuer_fetcher = std::make_unique<HttpClient>(loop, std::move(issuers));
   if (bootstrap.consul) {
     const ConsulConfig& consul = *bootstrap.consul;
     HttpClientOptions options;
@@ -70,8 +78,13 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  void prepare(const Snapshot& snapshot) override { discovery->prepare(snapshot); }
-  bool warm(const Snapshot& snapshot) override { return discovery->all_answered(snapshot); }
+  void prepare(const Snapshot& snapshot) override {
+    discovery->prepare(snapshot);
+    if (jwks) jwks->prepare(snapshot);
+  }
+  bool warm(const Snapshot& snapshot) override {
+    return discovery->all_answered(snapshot) && (!jwks || jwks->all_answered(snapshot));
+  }
   void publish(SnapshotPtr snapshot) override;
   void on_instances(const std::string& service, InstanceListPtr instances) override;
   void on_answered() override;
@@ -93,6 +106,7 @@ struct Control::Impl final : Publisher::User, Discovery::User {
   std::unique_ptr<Agent> agent;  // null without a Consul
   std::unique_ptr<Discovery> discovery;
   std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Jwks> jwks;  // null where nothing can be fetched
   std::unique_ptr<Source> source;
   std::string_view source_name;
   std::optional<RegisterConfig> register_config;
@@ -134,6 +148,10 @@ Control::Impl::Impl(std::unique_ptr<ControlParts> given, const Bootstrap& bootst
   }
   source_name = source->name();
   publisher = std::make_unique<Publisher>(scheduler, source->prefix(), *this);
+  if (parts->issuer_fetcher) {
+    jwks = std::make_unique<Jwks>(scheduler, *parts->issuer_fetcher, parts->doorbell,
+                                  [this] { publisher->poke(); });
+  }
   // Told from the loop, so that nobody is called from inside a watch.
   ready_timer = scheduler.timer([this] { check_ready(); });
   restore_timer = scheduler.timer([this] { restore(); });
@@ -239,6 +257,7 @@ void Control::Impl::publish(SnapshotPtr snapshot) {
   discovery->adopt(*snapshot);
   user.on_snapshot(snapshot);
   discovery->keep_only(*snapshot);
+  if (jwks) jwks->keep_only(*snapshot);
   if (read) discovery->forget_restored();
   changed();
   check_ready();
@@ -274,11 +293,13 @@ void Control::Impl::stop() {
   restore_timer.reset();
   publisher->stop();
   discovery->stop();
+  jwks.reset();
   // No query is left after these; then the connections may go.
   source.reset();
   registration.reset();
   leave_timer.reset();
   parts->fetcher.reset();
+  parts->issuer_fetcher.reset();
 }
 
 ConsulStatus Control::Impl::status() const {
@@ -342,6 +363,9 @@ bool Control::restored() const { return impl_->restored(); }
 bool Control::has_consul() const { return impl_->agent != nullptr; }
 ConsulStatus Control::consul_status() const { return impl_->status(); }
 void Control::reread_files() { impl_->publisher->reread_files(); }
+std::vector<JwksStatus> Control::jwks() const {
+  return impl_->jwks ? impl_->jwks->status() : std::vector<JwksStatus>{};
+}
 SnapshotPtr Control::snapshot() const { return impl_->publisher->snapshot(); }
 
 InstanceListPtr Control::instances(const std::string& service) const {

@@ -46,6 +46,16 @@ struct ConsulStatus {
   std::map<std::pair<std::string, std::string>, uint64_t> by_outcome;  // {endpoint, outcome}
 };
 
+// Of one URI that `jwt` filters take their keys from.
+struct JwksStatus {
+  std::string uri;
+  uint64_t ok = 0;  // fetches
+  uint64_t failed = 0;
+  size_t keys = 0;
+  double age_s = -1;       // of the keys; below 0 = there are none yet
+  std::string last_error;  // of the last fetch; empty = it was good
+};
+
 // One entry of /v1/config's history.
 struct ConfigChange {
   uint64_t revision = 0;
@@ -94,6 +104,8 @@ class Control {
   bool restored() const;
   bool has_consul() const;
   ConsulStatus consul_status() const;  // all zero without a Consul
+
+  std::vector<JwksStatus> jwks() const;  // by URI
 
   SnapshotPtr snapshot() const;                                 // in force; null before the first
   InstanceListPtr instances(const std::string& service) const;  // null when unknown

@@ -7,6 +7,7 @@
 
 #include "control/background.h"
 #include "control/directory_source.h"
+#include "control/doorbell.h"
 #include "control/fetcher.h"
 #include "control/resolver.h"
 #include "control/scheduler.h"
@@ -15,7 +16,9 @@ namespace lictor {
 
 struct ControlParts {
   std::unique_ptr<Scheduler> scheduler;
-  std::unique_ptr<Fetcher> fetcher;  // null without a Consul
+  std::unique_ptr<Fetcher> fetcher;         // null without a Consul
+  std::unique_ptr<Fetcher> issuer_fetcher;  // of keys for tokens; null where none are fetched
+  MakeDoorbell doorbell;
   Resolver::Lookup lookup;
   DirectorySource::WatchFolder watch_folder;
   Background background;

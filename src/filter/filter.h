@@ -22,6 +22,8 @@
 
 namespace lictor {
 
+class Consumers;
+class KeySource;
 class Loop;
 class Subrequest;
 class SubrequestUser;
@@ -89,6 +91,8 @@ class Call {
   virtual std::string_view service() const { return {}; }
   virtual std::string_view scheme() const = 0;
   virtual std::string_view capture(std::string_view name) const = 0;  // empty when absent
+  // The callers that documents name; null without any. Lives as long as the request.
+  virtual const Consumers* consumers() const { return nullptr; }
   // The subject of the client's verified certificate; empty without one.
   virtual std::string_view client_cert_subject() const { return {}; }
 
@@ -136,6 +140,8 @@ class Filter {
   virtual bool rehearsable() const { return false; }
   // The services that it asks itself, to be discovered as those of routes are.
   virtual std::vector<std::string> services() const { return {}; }
+  // Keys that are to be fetched for it and kept fresh; null when it needs none.
+  virtual std::shared_ptr<KeySource> remote_keys() const { return nullptr; }
   virtual Step on_request(Call& call) const = 0;
   virtual void on_response(Call&) const {}
   virtual void on_done(Call&) const {}

@@ -29,6 +29,8 @@ struct FilterContext {
 FilterPtr make_filter(std::string_view name, const JsonValue& config, const FilterContext& context);
 
 // The makers.
+FilterPtr make_api_key(const JsonValue& config, const FilterContext& context);
+FilterPtr make_basic_auth(const JsonValue& config, const FilterContext& context);
 FilterPtr make_body_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_compress(const JsonValue& config, const FilterContext& context);
 FilterPtr make_concurrency_limit(const JsonValue& config, const FilterContext& context);
@@ -36,6 +38,7 @@ FilterPtr make_cors(const JsonValue& config, const FilterContext& context);
 FilterPtr make_external_auth(const JsonValue& config, const FilterContext& context);
 FilterPtr make_fault(const JsonValue& config, const FilterContext& context);
 FilterPtr make_ip_access(const JsonValue& config, const FilterContext& context);
+FilterPtr make_jwt(const JsonValue& config, const FilterContext& context);
 FilterPtr make_mirror(const JsonValue& config, const FilterContext& context);
 FilterPtr make_rate_limit(const JsonValue& config, const FilterContext& context);
 FilterPtr make_redirect(const JsonValue& config, const FilterContext& context);

@@ -58,12 +58,12 @@ bool Template::parse_variable(const JsonValue& at, std::string_view name,
     return true;
   }
   const std::string shown = "${" + std::string(name.substr(0, 64)) + "}";
-  if (name.starts_with(kClaim)) {
-    at.fail(in_quotes(shown) + ": " + std::string(kNotSupported));
-    return false;
+  if (name.starts_with(kClaim) && name.size() > kClaim.size()) {
+    parts_.push_back({Kind::kClaim, std::string(name.substr(kClaim.size()))});
+    return true;
   }
   if (!name.starts_with(kPath) || name.size() == kPath.size()) {
-    std::vector<std::string_view> words{"path.<name>"};
+    std::vector<std::string_view> words{"path.<name>", "claim.<name>"};
     for (const auto& known : kNames) words.push_back(known.first);
     at.fail("unknown variable " + in_quotes(shown) + did_you_mean(name, words));
     return false;
@@ -98,6 +98,8 @@ std::string_view Template::value(const Part& part, const Call& call, Arena& aren
       return call.user();
     case Kind::kClientCert:
       return call.client_cert_subject();
+    case Kind::kClaim:
+      return arena.copy(call.claim(part.text));  // the log is written when the claims are gone
     case Kind::kCapture:
       break;
   }

@@ -38,11 +38,12 @@ class Template {
     kService,
     kUser,
     kClientCert,
-    kCapture
+    kCapture,
+    kClaim
   };
   struct Part {
     Kind kind;
-    std::string text;  // of kLiteral; the name of kCapture
+    std::string text;  // of kLiteral; the name of kCapture and kClaim
   };
   static bool variable(const Part& part) { return part.kind != Kind::kLiteral; }
   bool parse_variable(const JsonValue& at, std::string_view name, const FilterContext& context);

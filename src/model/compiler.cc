@@ -64,6 +64,7 @@ struct UpstreamSlot : Slot<UpstreamText> {
 };
 
 using FilterDocumentSlot = Slot<Filter>;
+using ConsumerSlot = Slot<Consumer>;
 
 template <class S>
 using SlotMap = std::map<std::string, S, std::less<>>;
@@ -103,6 +104,7 @@ struct Compiler::Impl {
   SlotMap<RouteSlot> tagged;     // routes made of tags, by what is behind "fabio/"
   SlotMap<UpstreamSlot> upstreams;
   SlotMap<FilterDocumentSlot> filters;
+  SlotMap<ConsumerSlot> consumers;
   SlotMap<SlotBase> others;  // by key: documents of no known kind
   // By key: the last good text of filters that are deleted and that somebody still goes on with.
   std::map<std::string, std::string> gone_filters;
@@ -118,6 +120,7 @@ struct Compiler::Impl {
     f(std::string(kFabioKey), tagged);
     f("upstreams/", upstreams);
     f("filters/", filters);
+    f("consumers/", consumers);
     f("", others);
   }
 
@@ -137,11 +140,13 @@ struct Compiler::Impl {
   void link_and_assemble();
   void link_gateway(const SharedFilters& shared);
   void link_routes(const SharedFilters& shared);
+  void link_consumers();
   const UpstreamPolicy& policy_of(const std::string& service);
   void refresh_defaults();
 
   std::vector<std::shared_ptr<const Upstream>> assemble_upstreams();
   std::vector<std::shared_ptr<const Route>> assemble_routes(const Snapshot& next);
+  std::shared_ptr<const Consumers> assemble_consumers() const;
   void assemble();
   void tell(Outcome& outcome);
 };
@@ -200,6 +205,10 @@ void Compiler::Impl::take(const Document& document, std::vector<std::string>& ch
       return take_into(
           filters, name, document, [&](std::string_view text) { return parse_filter(name, text); },
           changed);
+    case DocumentKind::kConsumer:
+      return take_into(
+          consumers, name, document,
+          [&](std::string_view text) { return parse_consumer(name, text); }, changed);
   }
 }
 
@@ -252,6 +261,7 @@ void Compiler::Impl::link_and_assemble() {
   }
   link_gateway(shared);
   link_routes(shared);
+  link_consumers();
   const auto unlinked = [](const auto& entry) { return !entry.second.unlinked.empty(); };
   if (std::none_of(gateway.begin(), gateway.end(), unlinked) &&
       std::none_of(routes.begin(), routes.end(), unlinked)) {
@@ -271,6 +281,18 @@ void Compiler::Impl::link_routes(const SharedFilters& shared) {
   for_each_route([&](RouteSlot& slot) {
     settle(slot, [&](const RouteDocument& one) { return link_route(one, shared); });
   });
+}
+
+// In the order of their names: what two of them have stays with the first.
+void Compiler::Impl::link_consumers() {
+  TakenCredentials taken;
+  for (auto& [name, slot] : consumers) {
+    if (slot.current) {
+      slot.unlinked = find_taken(*slot.current, taken);
+      if (slot.unlinked.empty()) slot.current_is_good();
+    }
+    if (slot.good) taken.add(*slot.good);
+  }
 }
 
 void Compiler::Impl::refresh_defaults() {
@@ -391,13 +413,26 @@ std::vector<std::shared_ptr<const Route>> Compiler::Impl::assemble_routes(const 
   return made;
 }
 
+// The one of the last snapshot when it is the same.
+std::shared_ptr<const Consumers> Compiler::Impl::assemble_consumers() const {
+  std::vector<ConsumerPtr> all;
+  for (const auto& [name, slot] : consumers) {
+    if (slot.good) all.push_back(slot.good);
+  }
+  if (all.empty()) return nullptr;
+  const auto before = snapshot ? snapshot->consumers : nullptr;
+  return before && before->all() == all ? before : std::make_shared<const Consumers>(all);
+}
+
 void Compiler::Impl::assemble() {
   auto next = std::make_shared<Snapshot>();
   next->upstreams = assemble_upstreams();
   next->routes = assemble_routes(*next);
   if (!gateway.empty()) next->filters = gateway.begin()->second.chain;
+  next->consumers = assemble_consumers();
   const bool same = snapshot && next->upstreams == snapshot->upstreams &&
-                    next->routes == snapshot->routes && next->filters == snapshot->filters;
+                    next->routes == snapshot->routes && next->filters == snapshot->filters &&
+                    next->consumers == snapshot->consumers;
   if (same) return;
   next->revision = snapshot ? snapshot->revision + 1 : 1;
   next->table.build(next->routes);

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "base/json.h"
+#include "filter/consumers.h"
 #include "filter/makers.h"
 #include "model/route_table.h"
 #include "model/upstream.h"
 
 namespace lictor {
 
-enum class DocumentKind : uint8_t { kGateway, kRoute, kUpstream, kFilter };
+enum class DocumentKind : uint8_t { kGateway, kRoute, kUpstream, kFilter, kConsumer };
 
 // What a key says ("routes/users"): its kind and name, empty for the gateway's.
 struct DocumentKey {
@@ -51,6 +52,7 @@ Parsed<RouteDocument> parse_route(std::string_view name, std::string_view text);
 Parsed<UpstreamPolicy> parse_upstream(std::string_view text, const UpstreamPolicy& defaults);
 Parsed<GatewayDocument> parse_gateway(std::string_view text);
 Parsed<FilterPtr> parse_filter(std::string_view name, std::string_view text);
+Parsed<Consumer> parse_consumer(std::string_view name, std::string_view text);
 
 // Shared by the readers.
 void read_filters(JsonObject& object, const FilterContext& context, std::vector<FilterSlot>& slots);

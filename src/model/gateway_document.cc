@@ -66,23 +66,23 @@ std::expected<DocumentKey, Problem> parse_document_key(std::string_view key) {
   const std::string_view kind = key.substr(0, slash);
   const std::string_view name =
       slash == std::string_view::npos ? std::string_view{} : key.substr(slash + 1);
-  if (kind == "consumers" && !name.empty()) {
-    return wrong("consumers: " + std::string(kNotSupported));
-  }
   if (kind == "upstreams" && !name.empty()) {
     std::string problem = check_service_name(name);
     if (!problem.empty()) return wrong(std::move(problem));
     return DocumentKey{DocumentKind::kUpstream, std::string(name)};
   }
-  if ((kind == "routes" || kind == "filters") && !name.empty()) {
+  for (const auto& [word, named] :
+       {std::pair{"routes", DocumentKind::kRoute}, std::pair{"filters", DocumentKind::kFilter},
+        std::pair{"consumers", DocumentKind::kConsumer}}) {
+    if (kind != word || name.empty()) continue;
     std::string problem = check_name(name);
     if (!problem.empty()) return wrong(std::move(problem));
-    return DocumentKey{kind == "routes" ? DocumentKind::kRoute : DocumentKind::kFilter,
-                       std::string(name)};
+    return DocumentKey{named, std::string(name)};
   }
   return wrong("unknown kind of document " + in_quotes(key) +
                did_you_mean(kind, {"gateway", "routes", "upstreams", "filters", "consumers"}) +
-               ": there are gateway, routes/<name>, upstreams/<service> and filters/<name>");
+               ": there are gateway, routes/<name>, upstreams/<service>, filters/<name> and "
+               "consumers/<name>");
 }
 
 void read_filters(JsonObject& object, const FilterContext& context,

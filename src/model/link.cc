@@ -77,6 +77,28 @@ Parsed<FilterChain> link_route(const RouteDocument& document, const SharedFilter
        "leads nowhere: needs service, backends, or a filter that answers (redirect, respond)"}});
 }
 
+void TakenCredentials::add(const Consumer& consumer) {
+  for (const Digest& key : consumer.api_keys) keys.emplace(key, consumer.name);
+  for (const auto& login : consumer.logins) users.emplace(login.user, consumer.name);
+}
+
+Problems find_taken(const Consumer& consumer, const TakenCredentials& taken) {
+  Problems problems;
+  for (size_t i = 0; i < consumer.api_keys.size(); ++i) {
+    const auto found = taken.keys.find(consumer.api_keys[i]);
+    if (found == taken.keys.end()) continue;
+    problems.push_back({child_path(child_path("$", "api_keys"), i),
+                        "consumers/" + found->second + " has the same key"});
+  }
+  for (const auto& login : consumer.logins) {
+    const auto found = taken.users.find(login.user);
+    if (found == taken.users.end()) continue;
+    problems.push_back({child_path(child_path("$", "basic"), login.user),
+                        "consumers/" + found->second + " has the same user"});
+  }
+  return problems;
+}
+
 std::map<std::string, std::string> find_ties(
     const std::vector<std::shared_ptr<const Route>>& routes) {
   std::map<std::string, std::string> warnings;

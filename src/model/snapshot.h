@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "filter/consumers.h"
 #include "filter/filter.h"
 #include "model/route_table.h"
 #include "model/upstream.h"
@@ -21,6 +22,7 @@ struct Snapshot {
   std::vector<std::shared_ptr<const Route>> routes;        // by Route::index, sorted by name
   std::vector<std::shared_ptr<const Upstream>> upstreams;  // by Upstream::index, sorted by service
   FilterChain filters;                                     // the gateway's own, before a route's
+  std::shared_ptr<const Consumers> consumers;              // null without any
   RouteTable table;
 
   const Upstream* find_upstream(std::string_view service) const;

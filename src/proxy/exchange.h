@@ -57,6 +57,7 @@ class Exchange final : public StreamUser, public Call, public Waiter, public Flu
     return tls == nullptr ? std::string_view{} : std::string_view(tls->subject);
   }
   std::string_view capture(std::string_view name) const override;
+  const Consumers* consumers() const override { return pin_->snapshot->consumers.get(); }
   std::string_view user() const override { return user_; }
   void set_user(std::string_view user) override { user_ = user; }
   std::string_view claim(std::string_view name) const override {

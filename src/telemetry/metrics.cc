@@ -408,6 +408,19 @@ void render_consul(Exposition& out, const ConsulGauge& consul) {
   }
 }
 
+void render_jwks(Exposition& out, const std::vector<JwksGauge>& jwks) {
+  if (jwks.empty()) return;
+  out.counter("lictor_jwks_fetches_total", "Fetches of an issuer's keys that ended.");
+  for (const JwksGauge& one : jwks) {
+    out.sample({{"uri", one.uri}, {"outcome", "ok"}}, one.ok);
+    out.sample({{"uri", one.uri}, {"outcome", "error"}}, one.failed);
+  }
+  out.gauge("lictor_jwks_age_seconds", "Since the keys in use were fetched or confirmed.");
+  for (const JwksGauge& one : jwks) {
+    if (one.age_s >= 0) out.sample({{"uri", one.uri}}, one.age_s);
+  }
+}
+
 void render_rest(Exposition& out, const ScrapeInput& input) {
   out.gauge("lictor_config_revision", "Number of the configuration in force.");
   out.sample({}, input.config_revision);
@@ -437,6 +450,7 @@ std::string Metrics::render(const ScrapeInput& input) {
   impl_->render_instances(out, impl_->instances.take());
   render_states(out, input);
   render_consul(out, input.consul);
+  render_jwks(out, input.jwks);
   render_rest(out, input);
   render_process_metrics(out);
   return text;

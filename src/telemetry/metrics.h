@@ -174,12 +174,19 @@ struct CertificateGauge {
   std::string name;
   int64_t not_after = 0;  // seconds since the epoch
 };
+struct JwksGauge {
+  std::string uri;
+  uint64_t ok = 0;  // fetches
+  uint64_t failed = 0;
+  double age_s = -1;  // of the keys in use; below 0 = there are none yet
+};
 // Entries with the same labels are added up (instances of one id on two nodes).
 struct ScrapeInput {
   std::vector<InstanceGauge> instances;
   std::vector<EjectionGauge> ejections;
   std::vector<CertificateGauge> certificates;  // of the same labels the first to expire is shown
   ConsulGauge consul;
+  std::vector<JwksGauge> jwks;
   uint64_t config_revision = 0;
   uint64_t config_rejected = 0;
   uint64_t access_log_dropped = 0;

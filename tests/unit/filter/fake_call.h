@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "filter/body.h"
+#include "filter/consumers.h"
 #include "filter/makers.h"
 #include "filter/shared.h"
 #include "filter/subrequest.h"
@@ -89,6 +90,7 @@ class FakeCall final : public Call {
     const auto found = captures_.find(name);
     return found == captures_.end() ? std::string_view{} : found->second;
   }
+  const Consumers* consumers() const override { return consumers_; }
   std::string_view user() const override { return user_; }
   void set_user(std::string_view user) override { user_ = user; }
   std::string_view claim(std::string_view name) const override {
@@ -141,6 +143,10 @@ class FakeCall final : public Call {
     captures_[name] = value;
     return *this;
   }
+  FakeCall& consumers(const Consumers& all) {
+    consumers_ = &all;
+    return *this;
+  }
   FakeCall& request_id(const std::string& text) {
     request_id_ = text;
     return *this;
@@ -154,7 +160,7 @@ class FakeCall final : public Call {
     return *this;
   }
   FakeCall& field(std::string_view name, std::string_view value) {
-    request_.fields.add(arena_, name, value);
+    request_.fields.add(arena_, arena_.copy(name), arena_.copy(value));
     return *this;
   }
   FakeCall& response_field(std::string_view name, std::string_view value) {
@@ -231,6 +237,7 @@ class FakeCall final : public Call {
   void* state_ = nullptr;
   std::string client_cert_subject_;
   const Claims* claims_ = nullptr;
+  const Consumers* consumers_ = nullptr;
   uint64_t most_body_ = UINT64_MAX;
   BodyTaps taps_;
   BodyTransforms transforms_;

@@ -216,10 +216,54 @@ TEST_CASE("folders of Consul's UI are no documents") {
   CHECK(f.last().changed.empty());
 }
 
-TEST_CASE("kinds of later versions are known, and refused") {
+namespace {
+
+std::string with_key(char digit) {
+  return R"({"api_keys": ["sha256:)" + std::string(64, digit) + R"("]})";
+}
+lictor::Digest digest(uint8_t byte) {
+  lictor::Digest out;
+  out.fill(byte);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("consumers are part of the snapshot; those of others stay the same object") {
   Fixture f;
-  f.put("consumers/c", R"({"api_keys": []})");
-  CHECK(f.status("consumers/c").error == "$: consumers: not supported in this version");
+  CHECK(f.compile().snapshot->consumers == nullptr);
+  f.put("consumers/alice", with_key('a'));
+  const auto first = f.snapshot();
+  REQUIRE(first->consumers);
+  CHECK(first->consumers->find_key(digest(0xaa))->name == "alice");
+  CHECK(first->consumers->find_key(digest(0xbb)) == nullptr);
+  f.put("routes/r", R"({"path": "/", "service": "s"})");
+  CHECK(f.snapshot() != first);
+  CHECK(f.snapshot()->consumers == first->consumers);
+  f.put("consumers/alice", R"({"api_keys": ["secret"]})");
+  CHECK(f.status("consumers/alice").state == DocumentState::kStale);
+  CHECK(f.snapshot()->consumers == first->consumers);
+  f.remove("consumers/alice");
+  CHECK(f.snapshot()->consumers == nullptr);
+}
+
+TEST_CASE("a key that two consumers have stays with the first by name") {
+  Fixture f;
+  f.put("consumers/bob", with_key('b'));
+  f.put("consumers/carol", with_key('b'));
+  CHECK(f.status("consumers/carol").state == DocumentState::kRejected);
+  CHECK(f.status("consumers/carol").error == "$.api_keys[0]: consumers/bob has the same key");
+  f.put("consumers/carol", with_key('c'));
+  CHECK(f.status("consumers/carol").state == DocumentState::kActive);
+  // One that comes before takes it over.
+  f.put("consumers/alice", with_key('b'));
+  CHECK(f.status("consumers/alice").state == DocumentState::kActive);
+  CHECK(f.status("consumers/bob").error == "$.api_keys[0]: consumers/alice has the same key");
+  CHECK(f.snapshot()->consumers->find_key(digest(0xbb))->name == "alice");
+  CHECK(f.snapshot()->consumers->find_key(digest(0xcc))->name == "carol");
+  f.remove("consumers/alice");
+  CHECK(f.status("consumers/bob").state == DocumentState::kActive);
+  CHECK(f.snapshot()->consumers->find_key(digest(0xbb))->name == "bob");
 }
 
 TEST_CASE("upstreams inherit the gateway's defaults, also those that were there before") {

@@ -183,7 +183,7 @@ TEST_CASE("what is wrong with a route is told with its place") {
           Case{R"({"path": "/x", "service": "s", "filters": [{"use": 5}]})",
                "$.filters[0].use: must be a string, not a number"},
           Case{R"({"path": "/x", "service": "s", "filters": [{"jwt": {}}]})",
-               R"($.filters[0].jwt: filter "jwt": not supported in this version)"},
+               "$.filters[0].jwt: must have one of jwks_uri, jwks and secret_file"},
           Case{R"({"path": "/x", "service": "s", "filters": [{"respnd": {}}]})",
                R"($.filters[0].respnd: unknown filter (did you mean "respond"?))"},
           Case{
@@ -343,13 +343,13 @@ TEST_CASE("keys tell kinds and names") {
   CHECK(parse_document_key("routes/a.b-c_1")->name == "a.b-c_1");
   CHECK(parse_document_key("upstreams/odd:name@x")->kind == DocumentKind::kUpstream);
   CHECK(parse_document_key("filters/f")->kind == DocumentKind::kFilter);
+  CHECK(parse_document_key("consumers/c")->kind == DocumentKind::kConsumer);
   const auto error = [](std::string_view key) {
     return parse_document_key(key).error().to_string();
   };
-  CHECK(error("consumers/c") == "$: consumers: not supported in this version");
   CHECK(error("route/a") ==
         R"($: unknown kind of document "route/a" (did you mean "routes"?): there are gateway, )"
-        "routes/<name>, upstreams/<service> and filters/<name>");
+        "routes/<name>, upstreams/<service>, filters/<name> and consumers/<name>");
   for (const std::string_view key :
        {"", "/", "routes", "routes/", "gateway/x", "routes/a/b", "routes/.a", "routes/a b",
         "routes/\xff", "filters/-x", "upstreams/a/b", "upstreams/a b", "gateways", "x"}) {
