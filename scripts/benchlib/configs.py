@@ -7,7 +7,7 @@ import json
 import subprocess
 
 from machine import LOOPBACK
-from scenarios import LARGE, SMALL
+from scenarios import ISSUER, LARGE, SECRET, SMALL
 
 
 def certificate(folder):
@@ -93,6 +93,10 @@ def nginx_paths(folder, name):
     return "\n".join(f"  {kind}_temp_path {folder}/{name}-{kind};" for kind in kinds)
 
 
+# What no load reaches: the limit is counted, and never met.
+CHAIN_RATE = 1_000_000
+
+
 # --- lictor --------------------------------------------------------------------------------------
 
 
@@ -106,7 +110,11 @@ def lictor(plan):
         {"endpoints": [{"address": f"{LOOPBACK}:{plan.backend_port}"}]},
     )
     if not scenario.routes:
-        write_json(documents / "routes" / "all.json", {"path": "/*", "service": "backend"})
+        route = {"path": "/*", "service": "backend"}
+        if scenario.chain:
+            (plan.folder / "secret").write_text(SECRET)
+            route["filters"] = lictor_chain(plan)
+        write_json(documents / "routes" / "all.json", route)
     for number in range(scenario.routes):
         name = route_name(number)
         filters = [
@@ -134,6 +142,15 @@ def lictor(plan):
         },
     )
     return plan.folder / "lictor.json"
+
+
+def lictor_chain(plan):
+    secret = str(plan.folder / "secret")
+    return [
+        {"jwt": {"issuer": ISSUER, "algorithms": ["HS256"], "secret_file": secret}},
+        {"rate_limit": {"rate": CHAIN_RATE, "per": "1s", "key": "client_ip"}},
+        {"request_headers": {"set": {"X-Route": "all"}}},
+    ]
 
 
 def write_json(path, value):
@@ -206,9 +223,13 @@ def nginx(plan):
     if scenario.routes:
         routes = "".join(nginx_route(plan, route_name(n)) for n in range(scenario.routes))
     else:
+        # Of the chain nginx without its commercial modules has no tokens.
+        chain = "limit_req zone=rates burst=100000 nodelay;\n" if scenario.chain else ""
+        chain += "      proxy_set_header X-Route all;" if scenario.chain else ""
         routes = f"""
     set $route all;
     location / {{
+      {chain}
       proxy_pass http://backend;
 {nginx_headers(plan, "      ")}
     }}"""
@@ -229,6 +250,7 @@ events {{ worker_connections {plan.connections}; }}
 http {{
 {nginx_paths(plan.folder, "nginx")}
 {log}
+  limit_req_zone $binary_remote_addr zone=rates:10m rate={CHAIN_RATE}r/s;
   keepalive_timeout 75s;
   keepalive_requests 1000000000;
   proxy_http_version 1.1;
@@ -295,6 +317,18 @@ def haproxy_frontend(plan):
             "http-request set-var(txn.host) req.hdr(host)",
             f'log-format "{{{members}}}"',
         ]
+    if scenario.chain:
+        lines += [
+            "http-request set-var(txn.token) http_auth_bearer",
+            "http-request deny deny_status 401 unless "
+            f'{{ var(txn.token),jwt_verify("HS256","{SECRET}") -m int 1 }}',
+            "http-request deny deny_status 401 unless "
+            f"{{ var(txn.token),jwt_payload_query('$.iss') -m str {ISSUER} }}",
+            "http-request track-sc0 src table rates",
+            "http-request deny deny_status 429 if "
+            f"{{ sc_http_req_rate(0) gt {CHAIN_RATE} }}",
+            "http-request set-header X-Route all",
+        ]
     if scenario.routes:
         table = "".join(f"{route_name(n)} {route_name(n)}\n" for n in range(scenario.routes))
         (plan.folder / "routes.map").write_text(table)
@@ -337,6 +371,8 @@ frontend http
   bind {LOOPBACK}:{plan.port} backlog 4096{tls}
 {haproxy_frontend(plan)}
   default_backend backend
+backend rates
+  stick-table type ip size 100k expire 10s store http_req_rate(1s)
 backend backend
   server backend {LOOPBACK}:{plan.backend_port}
 {metrics}""")

@@ -176,6 +176,8 @@ def check(running):
     try:
         for _ in range(3):  # the second and third on connections that are open already
             ask(client, running.label, scenario)
+        if scenario.chain and running.kind != "nginx":
+            check_refused(client, running.label, scenario)
         if not scenario.routes:
             check_headers(client, running)
     except (OSError, http.client.HTTPException) as error:
@@ -186,7 +188,9 @@ def check(running):
 
 def ask(client, label, scenario):
     body = b"x" * scenario.upload
-    headers = {"Connection": "close"} if scenario.close else {}
+    headers = scenario.headers()
+    if scenario.close:
+        headers["Connection"] = "close"
     client.request("POST" if body else "GET", scenario.path, body or None, headers)
     answer = client.getresponse()
     got = answer.read()
@@ -199,9 +203,20 @@ def ask(client, label, scenario):
         raise BenchError(f"{label}: {scenario.path}: the response has no right X-Route header")
 
 
+def check_refused(client, label, scenario):
+    """Without the token, and with one that is not signed so, nobody gets in."""
+    good = scenario.headers()["Authorization"]
+    for headers in ({}, {"Authorization": good[:-6] + "AAAAAA"}):
+        client.request("GET", scenario.path, headers=headers)
+        answer = client.getresponse()
+        answer.read()
+        if answer.status != 401:
+            raise BenchError(f"{label}: {headers}: status {answer.status}, expected 401")
+
+
 def check_headers(client, running):
     """All proxies do the same work: the headers that lictor adds reach the backend from each."""
-    client.request("GET", "/headers")
+    client.request("GET", "/headers", headers=running.plan.scenario.headers())
     answer = client.getresponse().read().decode("latin-1")
     seen = dict(part.partition("=")[::2] for part in answer.split("|"))
     expected = configs.ADDED if running.plan.all_headers else configs.ADDED[:1]

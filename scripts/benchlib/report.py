@@ -24,6 +24,9 @@ Written by `scripts/bench`; change the script, not this file. On your machine:
 - All do the same work: HTTP/1.1 kept alive on both sides, pooled connections to the backend,
   {headers}
   No access log but where it says so; bodies are streamed, never written to disk.
+- In `chain`, lictor verifies a token (HS256, the same one each time, as a client's requests have it), counts
+  the client and sets a header; HAProxy does so by `jwt_verify` and a stick-table, nginx by `limit_req`
+  alone: its free version knows no tokens.
 - Before a scenario is measured, each proxy must give the right status, body and headers. Then it is
   warmed up, and takes its turn: A B C A B C, so that a slow minute of the machine hits all alike.
 - CPU is what the kernel says that all of a proxy's processes and threads used (`/proc/<pid>/stat`),

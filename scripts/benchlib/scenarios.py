@@ -1,11 +1,30 @@
 """What is measured: each scenario is one kind of traffic and one way the proxies are set up."""
 
+import base64
 import dataclasses
+import hashlib
+import hmac
+import json
 
 SMALL = 100
 LARGE = 1 << 20
 UPLOAD = 256 << 10
 ROUTES = 1000
+SECRET = "the secret of nobody but this benchmark"
+ISSUER = "https://issuer.example"
+
+
+def token():
+    """A signed token (HS256) that stays good until 2100."""
+
+    def part(value):
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    signed = part({"alg": "HS256", "typ": "JWT"})
+    signed += b"." + part({"iss": ISSUER, "sub": "bench", "exp": 4102444800})
+    signature = hmac.digest(SECRET.encode(), signed, hashlib.sha256)
+    return (signed + b"." + part(signature)).decode()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +37,7 @@ class Scenario:
     upload: int = 0  # bytes of the request's body
     close: bool = False  # a new connection for each request
     routes: int = 0  # this many routes with filters, instead of one without
+    chain: bool = False  # a signed token, a rate limit and a header for each request
     logged: bool = False  # access log to a file, metrics read during each round
     against: str = ""  # the scenario that this one is a variation of
     tls: bool = False  # to the proxy, not behind it
@@ -34,9 +54,15 @@ class Scenario:
             ]
         if self.close:
             lines.append('wrk.headers["Connection"] = "close"')
+        for name, value in self.headers().items():
+            lines.append(f'wrk.headers["{name}"] = "{value}"')
         if self.routes:
             lines.append(ROUTES_LUA % {"routes": self.routes})
         return "\n".join([*lines, DONE_LUA])
+
+    def headers(self):
+        """That the requests have beside the usual ones."""
+        return {"Authorization": f"Bearer {token()}"} if self.chain else {}
 
 
 # Every route in turn, from requests that are made before the load begins.
@@ -88,5 +114,11 @@ ALL = [
     Scenario("tls-handshake", "100-byte GET, a full TLS handshake each (P-256)", tls=True, handshake="new"),
     Scenario("tls-resume", "100-byte GET, a resumed TLS handshake each", tls=True, handshake="reuse"),
     Scenario("tls-idle", "memory of 2,000 idle keep-alive connections under TLS", tls=True, idle=2000),
+    Scenario(
+        "chain",
+        "100-byte GET as get-64, with a signed token, a rate limit by address and one header more",
+        chain=True,
+        against="get-64",
+    ),
     Scenario("idle-5000", "memory of 5,000 idle keep-alive connections", idle=5000),
 ]

@@ -1,5 +1,9 @@
 """rate_limit, concurrency_limit, body_limit: how much a client may."""
 
+import base64
+import hashlib
+import hmac
+import json
 import threading
 import time
 
@@ -152,6 +156,36 @@ def test_keys_from_headers_are_bounded_and_cannot_name_an_address(make, backend)
                 for _ in range(50):
                     client.read_response()
     assert gateway.rss() - before < 8 << 20
+
+
+def token(secret, **claims):
+    def part(value):
+        return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+    signed = b".".join(part(json.dumps(value).encode()) for value in ({"alg": "HS256"}, {"exp": int(time.time()) + 600, **claims}))
+    return (signed + b"." + part(hmac.digest(secret.encode(), signed, hashlib.sha256))).decode()
+
+
+def test_users_and_claims_of_a_token_have_limits_of_their_own(make, backend, tmp_path):
+    secret = "a secret that is long enough for HS256"
+    (tmp_path / "secret").write_text(secret)
+    jwt = {"jwt": {"algorithms": ["HS256"], "secret_file": str(tmp_path / "secret"), "required": False}}
+
+    def route(path, key):
+        return {"path": path, "service": "web", "filters": [jwt, {"rate_limit": {"rate": 1, "per": "1h", "key": key}}]}
+
+    gateway = make.gateway({"upstreams/web": endpoints(backend), "routes/user": route("/user", "user"), "routes/org": route("/org", {"claim": "org"})})
+
+    def ask(path, **claims):
+        return gateway.get(path, fields={"Authorization": f"Bearer {token(secret, **claims)}"} if claims else {}).status
+
+    assert [ask("/user", sub=name) for name in ("ann", "bob", "ann")] == [200, 200, 429]
+    assert [ask("/org", sub=name, org=org) for name, org in (("ann", "a"), ("bob", "a"), ("ann", "b"))] == [200, 429, 200]
+    # Without the claim, or a token at all, it is the address that counts.
+    assert [ask("/org", sub="cid"), ask("/org", sub="dan"), ask("/org")] == [200, 429, 429]
+    # A token that was not signed here is turned away before it counts.
+    assert gateway.get("/user", fields={"Authorization": f"Bearer {token('another secret of the same length', sub='eve')}"}).status == 401
+    assert ask("/user", sub="eve") == 200
 
 
 def test_a_limit_counts_on_across_changes_elsewhere_and_anew_when_it_changes(make, agent, documents, backend):
