@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 
+#include "app/admin_answers.h"
 #include "app/admin_calls.h"
 #include "base/address.h"
 
@@ -11,12 +12,6 @@ namespace lictor {
 namespace {
 
 constexpr std::string_view kBlank = " \t\r\n";
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
 
 AdminApi::Now system_clocks() {
   using std::chrono::duration_cast;
@@ -101,15 +96,21 @@ bool takes_method(const AdminCall& call, std::string_view method) {
 bool is_open(const AdminRequest& request) {
   const auto calls = admin_calls();
   return std::any_of(calls.begin(), calls.end(), [&request](const AdminCall& call) {
-    return call.open && call.pattern == request.path;
+    std::array<std::string, kMaxAdminParams> params;
+    return call.open && match_path(call.pattern, request.path, params) == Matched::kYes;
   });
 }
 
 }  // namespace
 
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
 AdminApi::AdminApi(AdminSource& source, Options options)
     : source_(source), options_([&options] {
-        if (options.token) options.token = std::string(trimmed(*options.token));
         if (!options.now) options.now = system_clocks;
         return std::move(options);
       }()) {}
@@ -158,7 +159,8 @@ AdminResponse AdminApi::dispatch(const AdminRequest& request) const {
     if (call.method == "GET") allow += ", HEAD";
   }
   if (allow.empty()) {
-    return admin_problem(404, "not_found", "Not Found", "no such call; GET / lists them");
+    return admin_problem(404, "not_found", "Not Found",
+                         "no such call; GET /v1/openapi.json lists them");
   }
   AdminResponse response =
       admin_problem(405, "method_not_allowed", "Method Not Allowed", "allowed here: " + allow);

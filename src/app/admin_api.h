@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/traffic_history.h"
 #include "control/control.h"
 #include "http/message.h"
 #include "model/compiler.h"
@@ -42,6 +43,11 @@ struct AdminResponse {
 
 enum class GatewayState : uint8_t { kStarting, kReady, kDraining };
 
+struct ListenerStatus {
+  std::string name;
+  std::string address;  // bound: with its real port
+};
+
 // What the API needs of the gateway.
 class AdminSource {
  public:
@@ -52,6 +58,8 @@ class AdminSource {
   virtual uint64_t access_log_dropped() const = 0;
   virtual uint64_t limited_alone() const = 0;
   virtual std::vector<CertificateGauge> certificates() const = 0;
+  virtual const TrafficHistory& traffic() const = 0;
+  virtual const std::vector<ListenerStatus>& listeners() const = 0;  // as in the bootstrap file
 
   // As in control.h.
   virtual std::vector<std::string> not_ready_reasons() const = 0;
@@ -74,6 +82,9 @@ class AdminSource {
   ~AdminSource() = default;
 };
 
+// Without the blanks around it.
+std::string_view trimmed(std::string_view text);
+
 class AdminApi {
  public:
   struct Now {
@@ -81,8 +92,7 @@ class AdminApi {
     int64_t steady_ms;  // of InstanceState::ejected_until_ms
   };
   struct Options {
-    // Content of admin.token_file, blanks around it ignored; a blank one lets nobody in. None =
-    // open.
+    // As bearer token; an empty one lets nobody in. None = open.
     std::optional<std::string> token;
     std::string host_name;     // a name for the admin port besides localhost and addresses
     std::function<Now()> now;  // for tests; empty = the clocks of the system

@@ -1,4 +1,4 @@
-// The calls of the admin port, one entry a call, and what their handlers share.
+// The calls of the admin port, one entry a call, and their handlers by the file they are in.
 #pragma once
 
 #include <array>
@@ -30,11 +30,36 @@ struct AdminCall {
 
 std::span<const AdminCall> admin_calls();
 
-// application/problem+json, as the gateway's own answers on the data plane.
-AdminResponse admin_problem(uint16_t status, std::string_view code, std::string_view title,
-                            std::string_view detail);
+// admin_pages.cc
+AdminResponse get_index(AdminContext& context);
+AdminResponse get_asset(AdminContext& context);
+AdminResponse get_openapi(AdminContext& context);
 
-// "%2F" to "/"; false when a '%' is not followed by two hex digits.
-bool percent_decode(std::string_view text, std::string& out);
+// admin_state.cc
+AdminResponse get_healthz(AdminContext& context);
+AdminResponse get_readyz(AdminContext& context);
+AdminResponse get_status(AdminContext& context);
+AdminResponse get_stats(AdminContext& context);
+AdminResponse get_config(AdminContext& context);
+
+// admin_routes.cc
+AdminResponse get_routes(AdminContext& context);
+AdminResponse get_route(AdminContext& context);
+
+// admin_explain.cc
+AdminResponse get_explain(AdminContext& context);
+
+// admin_upstreams.cc
+AdminResponse get_upstreams(AdminContext& context);
+AdminResponse get_upstream(AdminContext& context);
+AdminResponse post_eject(AdminContext& context);
+AdminResponse post_restore(AdminContext& context);
+
+// admin_process.cc
+AdminResponse get_metrics(AdminContext& context);
+AdminResponse get_events(AdminContext& context);
+AdminResponse post_drain(AdminContext& context);
+AdminResponse get_log_level(AdminContext& context);
+AdminResponse put_log_level(AdminContext& context);
 
 }  // namespace lictor

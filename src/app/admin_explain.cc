@@ -1,7 +1,11 @@
+// GET /v1/explain: model/explain.h as an answer of the admin port.
 #include "app/admin_explain.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/admin_answers.h"
+#include "app/admin_calls.h"
 #include "http/pairs.h"
 #include "model/explain.h"
 
@@ -11,10 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxHeaders = 128;
-
-AdminResponse bad_request(const std::string& detail) {
-  return admin_problem(400, "bad_request", "Bad Request", detail);
-}
 
 // What is wrong; empty when nothing is.
 std::string take_header(const std::string& text, ExplainRequest& out) {
@@ -79,8 +79,6 @@ Json backends_json(const AdminSource& source, const Route* route) {
   return list;
 }
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
-
 Json explanation_json(const AdminSource& source, const Explanation& found) {
   Json captures = Json::object();
   for (const auto& [name, value] : found.captures) captures[name] = value;
@@ -131,11 +129,7 @@ AdminResponse get_explain(AdminContext& context) {
   }
   const auto found = explain(*snapshot, request);
   if (!found) return bad_request(found.error());
-  AdminResponse response;
-  response.body =
-      explanation_json(context.source, *found).dump(2, ' ', false, Json::error_handler_t::replace) +
-      "\n";
-  return response;
+  return json_response(explanation_json(context.source, *found));
 }
 
 }  // namespace lictor

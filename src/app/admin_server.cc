@@ -65,11 +65,14 @@ class EventStream final : public EventHub::Listener {
 class AdminCall final : public StreamUser {
  public:
   AdminCall(Loop& loop, ServerStream& stream, AdminApi& api, EventHub& events)
-      : loop_(loop), stream_(stream), api_(api), events_(events) {}
+      : loop_(loop), stream_(stream), api_(api), events_(events) {
+    body_timer_.bind<&AdminCall::on_slow_body>(this);
+  }
 
   void on_head(Head& head, bool end) override {
     head_ = &head;
-    if (end) answer();
+    if (end) return answer();
+    loop_.arm(body_timer_, static_cast<uint64_t>(AdminServer::kBodyTimeout.count()));
   }
   void on_body(std::string_view bytes, bool end) override {
     if (body_.size() + bytes.size() > AdminServer::kMaxBody) {
@@ -92,7 +95,13 @@ class AdminCall final : public StreamUser {
   }
 
  private:
+  void on_slow_body() {
+    stream_.close_after();
+    send(refusal({Failure::kRequestTimeout, false, "the body takes too long"}));
+  }
+
   void answer() {
+    Loop::cancel(body_timer_);
     const auto target = parse_target(head_->method, head_->target);
     if (!target) {
       send(refusal(target.error()));
@@ -171,6 +180,7 @@ class AdminCall final : public StreamUser {
   EventHub& events_;
   std::optional<EventStream> event_stream_;
   Head* head_ = nullptr;
+  Timer body_timer_;
   std::string body_;
 };
 

@@ -14,6 +14,7 @@ namespace lictor {
 class AdminServer final : public StreamHandler, public Acceptor {
  public:
   static constexpr size_t kMaxBody = 64 * 1024;
+  static constexpr Millis kBodyTimeout{5'000};  // from the head of a request to its end
   static constexpr size_t kMaxConnections = 256;
   static constexpr Millis kHeartbeat{15'000};
   static constexpr size_t kMaxEventBytes = 256 * 1024;  // that wait for one listener

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -81,13 +82,27 @@ std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file) {
   return std::unexpected(problems_line(file.empty() ? "environment" : file, parsed.error()));
 }
 
-Gateway::Gateway(Bootstrap bootstrap, std::string config_file)
+std::expected<std::optional<std::string>, std::string> read_admin_token(const AdminConfig& admin) {
+  if (admin.token_file.empty()) return std::nullopt;
+  const auto text = read_file(admin.token_file);
+  if (!text) return std::unexpected("admin.token_file: " + text.error());
+  const std::string_view token = trimmed(*text);
+  if (token.empty()) {
+    return std::unexpected("admin.token_file: " + admin.token_file +
+                           ": is blank; write a token into it, or leave the key out");
+  }
+  return std::string(token);
+}
+
+Gateway::Gateway(Bootstrap bootstrap, std::string config_file, std::optional<std::string> token)
     : bootstrap_(std::move(bootstrap)),
       config_file_(std::move(config_file)),
+      token_(std::move(token)),
       started_ns_(uv_hrtime()) {
   see_off_timer_.bind<&Gateway::see_off>(this);
   life_timer_.bind<&Gateway::close_listeners>(this);
   ejection_timer_.bind<&Gateway::sweep_ejections>(this);
+  traffic_timer_.bind<&Gateway::look_at_traffic>(this);
 }
 
 Gateway::~Gateway() {
@@ -145,6 +160,7 @@ std::optional<std::string> Gateway::start(bool verbose) {
   listener_tls_.watch(loop_, [this] { send_settings(); });
   control_->start(addresses_);
   loop_.arm(ejection_timer_, kEjectionSweepMs);
+  look_at_traffic();
   log::info("lictor {} started with {} workers", version(), workers_.size());
   return std::nullopt;
 }
@@ -161,6 +177,7 @@ std::optional<std::string> Gateway::start_workers() {
       sockets[worker].push_back({*fd, static_cast<uint16_t>(i), address.port()});
     }
     log::info("listener {} on {}", config.name, address.to_string());
+    listeners_.push_back({config.name, address.to_string()});
     if (i == 0) addresses_.listener = address;
   }
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
@@ -173,11 +190,8 @@ std::optional<std::string> Gateway::start_workers() {
 
 std::optional<std::string> Gateway::start_admin() {
   AdminApi::Options options;
-  if (!bootstrap_.admin.token_file.empty()) {
-    auto token = read_file(bootstrap_.admin.token_file);
-    if (!token) return "admin.token_file: " + token.error();
-    options.token = std::move(*token);
-  }
+  options.token = token_;
+  options.host_name = bootstrap_.admin.name;
   admin_api_ = std::make_unique<AdminApi>(*this, std::move(options));
   admin_server_ = std::make_unique<AdminServer>(loop_, *admin_api_, events_);
   const auto fd = bind_socket(bootstrap_.admin.address, true);
@@ -248,6 +262,18 @@ void Gateway::sweep_ejections() {
   }
   events_.look_for_ejections();
   loop_.arm(ejection_timer_, kEjectionSweepMs);
+}
+
+// At the seconds of the clock, so that the samples of several gateways fit together.
+void Gateway::look_at_traffic() {
+  using std::chrono::duration_cast;
+  const int64_t now_ms =
+      duration_cast<Millis>(std::chrono::system_clock::now().time_since_epoch()).count();
+  traffic_.look(now_ms, metrics_->traffic());
+  constexpr int64_t kInterval = TrafficHistory::kIntervalMs;
+  // Half an interval and more, should the timer be early.
+  const int64_t next = kInterval - (now_ms + kInterval / 4) % kInterval + kInterval / 4;
+  loop_.arm(traffic_timer_, static_cast<uint64_t>(next));
 }
 
 // --- the admin port ------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ namespace lictor {
 
 class Gateway final : public Control::User, public AdminSource {
  public:
-  // `config_file` is read again on SIGHUP; empty = none.
-  Gateway(Bootstrap bootstrap, std::string config_file);
+  // `config_file` is read again on SIGHUP; empty = none. `token`: what calls of the admin port must
+  // bring; none = nothing.
+  Gateway(Bootstrap bootstrap, std::string config_file, std::optional<std::string> token);
   ~Gateway();
 
   // First of all. A text for people when a certificate can't be used.
@@ -51,6 +52,8 @@ class Gateway final : public Control::User, public AdminSource {
   }
   uint64_t access_log_dropped() const override { return access_log_->dropped(); }
   uint64_t limited_alone() const override { return shared_->filters.redis.counted_alone(); }
+  const TrafficHistory& traffic() const override { return traffic_; }
+  const std::vector<ListenerStatus>& listeners() const override { return listeners_; }
   std::vector<std::string> not_ready_reasons() const override;
   std::string source() const override { return std::string(control_->source()); }
   bool restored() const override { return control_->restored(); }
@@ -83,10 +86,12 @@ class Gateway final : public Control::User, public AdminSource {
   void end_drained();
   void end();
   void sweep_ejections();
+  void look_at_traffic();
   void flush_events();
 
   Bootstrap bootstrap_;
   const std::string config_file_;
+  const std::optional<std::string> token_;
   Loop loop_;
   ListenerTls listener_tls_;
   std::unique_ptr<AccessLog> access_log_;
@@ -95,12 +100,15 @@ class Gateway final : public Control::User, public AdminSource {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
   EventHub events_;
+  TrafficHistory traffic_;
+  std::vector<ListenerStatus> listeners_;
   std::unique_ptr<AdminApi> admin_api_;
   std::unique_ptr<AdminServer> admin_server_;
   std::vector<std::unique_ptr<uv_signal_t>> signals_;
   Timer see_off_timer_;   // in the middle of the drain's lead
   Timer life_timer_;      // the drain's lead, then its timeout
   Timer ejection_timer_;  // ejections end on time also where no traffic looks
+  Timer traffic_timer_;
   Life life_ = Life::kRunning;
   size_t undrained_ = 0;    // workers
   bool registered_ = true;  // in Consul's catalog, perhaps
@@ -111,5 +119,7 @@ class Gateway final : public Control::User, public AdminSource {
 // The bootstrap file with the environment; the error is one line for people. Empty `file` =
 // defaults.
 std::expected<Bootstrap, std::string> load_bootstrap(const std::string& file);
+// The content of admin.token_file without the blanks around it, never empty; none without a file.
+std::expected<std::optional<std::string>, std::string> read_admin_token(const AdminConfig& admin);
 
 }  // namespace lictor

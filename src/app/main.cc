@@ -21,7 +21,12 @@ int run(const std::string& config, bool verbose) {
     std::cerr << "lictor: " << bootstrap.error() << "\n";
     return kUsage;
   }
-  lictor::Gateway gateway(std::move(*bootstrap), config);
+  auto token = lictor::read_admin_token(bootstrap->admin);
+  if (!token) {
+    std::cerr << "lictor: " << token.error() << "\n";
+    return kUsage;
+  }
+  lictor::Gateway gateway(std::move(*bootstrap), config, std::move(*token));
   if (const auto failed = gateway.load_certificates()) {
     std::cerr << "lictor: " << *failed << "\n";
     return kUsage;

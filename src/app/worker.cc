@@ -14,7 +14,7 @@ Worker::Worker(size_t index, WorkerShared& shared, WorkerSettings settings)
     : index_(index),
       shared_(shared),
       cells_(shared.metrics.worker(index)),
-      context_(loop_, shared.access_log, shared.filters, shared.metrics.route(index, "")),
+      context_(loop_, shared.access_log, cells_, shared.filters, shared.metrics.route(index, "")),
       server_(loop_, *this, this, settings.server) {
   context_.settings = std::move(settings.proxy);
   tls_ = std::move(settings.tls);

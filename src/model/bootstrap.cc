@@ -294,6 +294,7 @@ void read_listeners(JsonObject& object, std::vector<ListenerConfig>& listeners) 
 
 void read_admin(JsonObject& object, AdminConfig& admin) {
   object.parsed("address", admin.address, SocketAddress::parse, kAddressText);
+  read_filled(object, "name", admin.name);
   object.text_or_null("token_file", admin.token_file);
   if (!admin.address.ip().is_loopback() && admin.token_file.empty()) {
     object.fail("address", admin.address.to_string() +

@@ -85,6 +85,7 @@ struct ListenerConfig {
 
 struct AdminConfig {
   SocketAddress address;
+  std::string name;        // that the port may be called by, besides addresses; empty = none
   std::string token_file;  // empty = no token; then the address is a loopback one
 };
 

@@ -40,10 +40,11 @@ std::string_view Random::id(Arena& arena) {
   return {out, 32};
 }
 
-ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, FilterShared& shared,
-                           std::shared_ptr<RouteCells> no_route)
+ProxyContext::ProxyContext(Loop& event_loop, AccessLog& log, WorkerCells& worker,
+                           FilterShared& shared, std::shared_ptr<RouteCells> no_route)
     : loop(event_loop),
       access_log(log),
+      cells(worker),
       filter_shared(shared),
       unrouted(std::move(no_route)),
       subrequests(event_loop) {}

@@ -53,7 +53,7 @@ class Random {
 
 class ProxyContext {
  public:
-  ProxyContext(Loop& loop, AccessLog& access_log, FilterShared& filter_shared,
+  ProxyContext(Loop& loop, AccessLog& access_log, WorkerCells& cells, FilterShared& filter_shared,
                std::shared_ptr<RouteCells> unrouted);
   ~ProxyContext();
 
@@ -65,6 +65,7 @@ class ProxyContext {
 
   Loop& loop;
   AccessLog& access_log;
+  WorkerCells& cells;  // of this worker
   FilterShared& filter_shared;
   LocalPtr<Pin> pin;  // null until the first snapshot
   std::shared_ptr<const ProxySettings> settings;

@@ -13,6 +13,7 @@ void Exchange::count_and_log() {
   const Head& head = request_ == nullptr ? down_->partial_head() : *request_;
   const Method method = request_ == nullptr ? parse_method(head.method_name) : head.method;
   cells.count(listener, service(), method, status_, duration_us);
+  context_.cells.count(status_, duration_us);
   if (!context_.access_log.enabled()) return;
 
   AccessRecord record;

@@ -132,6 +132,11 @@ struct Metrics::Impl {
   void render_tls(Exposition& out, const std::vector<CertificateGauge>& certificates) const;
   void render_upstreams(Exposition& out, const UpstreamEntries& entries) const;
   void render_instances(Exposition& out, const InstanceEntries& entries) const;
+  uint64_t open_connections(size_t listener) const {
+    uint64_t open = 0;
+    for (size_t i = 0; i < worker_count; ++i) open += worker_cells[i].connections[listener].get();
+    return open;
+  }
   std::string_view listener_name(size_t index) const {
     return index < listeners.size() ? std::string_view(listeners[index]) : std::string_view();
   }
@@ -168,6 +173,24 @@ uint64_t Metrics::route_total(std::string_view route) const {
   impl_->routes.visit(route, {}, [&total](const RouteCells& cells) { total += cells.total.get(); });
   return total;
 }
+
+TrafficTotals Metrics::traffic() const {
+  TrafficTotals totals;
+  for (size_t worker = 0; worker < impl_->worker_count; ++worker) {
+    const WorkerCells& cells = impl_->worker_cells[worker];
+    for (size_t i = 0; i < totals.by_class.size(); ++i)
+      totals.by_class[i] += cells.by_class[i].get();
+    for (size_t i = 0; i < totals.buckets.size(); ++i) {
+      totals.buckets[i] += cells.duration.buckets[i].get();
+    }
+    totals.bytes_in += cells.bytes_in.get();
+    totals.bytes_out += cells.bytes_out.get();
+    for (const Counter& open : cells.connections) totals.connections += open.get();
+  }
+  return totals;
+}
+
+uint64_t Metrics::connections(size_t listener) const { return impl_->open_connections(listener); }
 
 InstanceTotals Metrics::instance_totals(std::string_view service, std::string_view instance) const {
   InstanceTotals totals;
@@ -254,11 +277,7 @@ void Metrics::Impl::render_connections(Exposition& out) const {
   out.gauge("lictor_connections", "Open connections of clients.");
   const size_t count = std::min(listeners.size(), WorkerCells::kMaxListeners);
   for (size_t listener = 0; listener < count; ++listener) {
-    uint64_t open = 0;
-    for (size_t worker = 0; worker < worker_count; ++worker) {
-      open += worker_cells[worker].connections[listener].get();
-    }
-    out.sample({{"listener", listeners[listener]}}, open);
+    out.sample({{"listener", listeners[listener]}}, open_connections(listener));
   }
 
   uint64_t refused = 0;

@@ -140,6 +140,15 @@ struct alignas(64) UpstreamCells {
 // Of one worker.
 struct alignas(64) WorkerCells {
   static constexpr size_t kMaxListeners = 64;
+
+  // One of its requests ended, whatever route it took.
+  void count(uint16_t code, uint64_t duration_us) {
+    by_class[code >= 100 && code <= 599 ? code / 100 : 0].add();
+    duration.observe(duration_us);
+  }
+
+  std::array<Counter, 6> by_class;  // 1xx to 5xx by their first digit; 0 = any other
+  Histogram duration;
   std::array<Counter, kMaxListeners> connections;  // open, by listener
   std::array<std::array<Counter, kTlsHandshakes>, kMaxListeners> handshakes;
   Counter connections_refused;  // over limits.connections
@@ -200,6 +209,15 @@ struct InstanceTotals {
   uint64_t failures = 0;
 };
 
+// All workers together, since the start; only `connections` is of now.
+struct TrafficTotals {
+  std::array<uint64_t, 6> by_class{};  // as in WorkerCells
+  std::array<uint64_t, Histogram::kBoundsUs.size() + 1> buckets{};
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+  uint64_t connections = 0;
+};
+
 // Owns all cells. Any thread. Each (worker, labels) pair has one cell: asking again gives the same
 // one for as long as anybody holds it or one of another worker with the same labels. The cells live
 // on after the Metrics, for a holder that is late.
@@ -217,6 +235,9 @@ class Metrics {
   // Prometheus text format 0.0.4, UTF-8. Holds no lock that a worker waits for while it writes.
   std::string render(const ScrapeInput& input);
   uint64_t route_total(std::string_view route) const;
+  // Costs a few loads a worker, however many routes there are.
+  TrafficTotals traffic() const;
+  uint64_t connections(size_t listener) const;  // open now
   InstanceTotals instance_totals(std::string_view service, std::string_view instance) const;
 
  private:

@@ -62,6 +62,14 @@ def test_nonsense_on_the_admin_port_is_400(gateway, data):
         client.expect_close()
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(gateway):
+    with Client(gateway.admin.address) as client:
+        client.send(b"PUT /v1/log-level HTTP/1.1\r\nHost: localhost\r\nContent-Length: 17\r\n\r\n{")
+        response = client.read_response()
+        assert response.status == 408 and response.json()["code"] == "request_timeout"
+        client.expect_close()
+
+
 # Whose browser asks
 
 

@@ -55,7 +55,7 @@ struct Far {
 class Plane final : public StreamHandler {
  public:
   Plane()
-      : context_(*loop_, no_log(), filter_shared_, metrics().route(0, "")),
+      : context_(*loop_, no_log(), metrics().worker(0), filter_shared_, metrics().route(0, "")),
         server_(*loop_, *this, nullptr, options()),
         client_(*loop_),
         upstream_(make_local<LocalUpstream>(*loop_, metrics(), 0, "s")) {

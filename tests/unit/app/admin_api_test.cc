@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/admin_calls.h"
+#include "app/assets.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -71,6 +72,8 @@ class FakeSource final : public AdminSource {
   std::vector<lictor::CertificateGauge> certificates() const override { return {}; }
   uint64_t access_log_dropped() const override { return 9; }
   uint64_t limited_alone() const override { return 8; }
+  const TrafficHistory& traffic() const override { return traffic_; }
+  const std::vector<ListenerStatus>& listeners() const override { return listeners_; }
   std::vector<std::string> not_ready_reasons() const override { return reasons_; }
   std::string source() const override { return "consul"; }
   bool restored() const override { return restored_; }
@@ -93,6 +96,8 @@ class FakeSource final : public AdminSource {
   void drain() override { done_.emplace_back("drain"); }
 
   Metrics metrics_;
+  TrafficHistory traffic_;
+  std::vector<ListenerStatus> listeners_ = {{"http", "127.0.0.1:8080"}};
   GatewayState state_ = GatewayState::kReady;
   std::vector<std::string> reasons_;
   bool restored_ = false;
@@ -201,9 +206,12 @@ TEST_CASE("admin: status") {
   admin.source.consul_.connected = true;
   admin.source.consul_.staleness_s = 1.23456;
   admin.source.consul_.queries = 4;
+  admin.source.metrics_.worker(0).connections[0].add(3);
   const Json json = admin.json("/v1/status");
   CHECK(keys(json) == std::vector<std::string>{"version", "uptime_s", "state", "workers",
-                                               "config_revision", "source", "consul"});
+                                               "config_revision", "source", "listeners", "consul"});
+  CHECK(json["listeners"] ==
+        Json::parse(R"([{"name": "http", "address": "127.0.0.1:8080", "connections": 3}])"));
   CHECK(json["version"] == version());
   CHECK(json["uptime_s"] == 12.346);
   CHECK(json["state"] == "ready");
@@ -384,15 +392,83 @@ TEST_CASE("admin: the log level") {
   CHECK(log::level() == log::Level::kError);
 }
 
-TEST_CASE("admin: the index names every call and needs no other resource") {
+TEST_CASE("admin: traffic of now, of all that is kept, and by second") {
+  Admin admin;
+  TrafficTotals totals;
+  admin.source.traffic_.look(1'000'000, totals);
+  totals.by_class[2] = 30;
+  totals.by_class[5] = 10;
+  totals.buckets[1] = 40;  // up to 1 ms
+  totals.bytes_out = 500;
+  totals.connections = 4;
+  admin.source.traffic_.look(1'001'000, totals);
+  admin.source.traffic_.look(1'002'000, totals);
+
+  const Json json = admin.json("/v1/stats");
+  CHECK(json["interval_s"] == 1.0);
+  CHECK(json["now"]["requests_per_s"] == 20.0);
+  CHECK(json["now"]["error_share"] == 0.25);
+  CHECK(json["now"]["p50_ms"] == 0.75);
+  CHECK(json["now"]["bytes_out_per_s"] == 250.0);
+  CHECK(json["now"]["connections"] == 4);
+  CHECK(json["window"] == json["now"]);
+  CHECK(json["samples"] == Json::parse(R"({"time": [1001.0, 1002.0], "requests_per_s": [40.0, 0.0],
+      "errors_per_s": [10.0, 0.0], "p50_ms": [0.75, null], "p95_ms": [0.975, null],
+      "p99_ms": [0.995, null]})"));
+
+  const Json later = admin.json("/v1/stats?since=1001");
+  CHECK(later["samples"]["time"] == Json::array({1002.0}));
+  CHECK(later["window"] == json["window"]);
+  CHECK(admin.json("/v1/stats?since=1002")["samples"]["time"].empty());
+  for (const std::string_view bad : {"x", "1x", "nan", "inf", "1e300"}) {
+    check_problem(admin.ask("GET", "/v1/stats?since=" + std::string(bad)), 400, "bad_request");
+  }
+}
+
+TEST_CASE("admin: the page of a build, with or without the dashboard, is closed to all others") {
   Admin admin;
   const AdminResponse response = admin.ask("GET", "/");
   CHECK(response.status == 200);
   CHECK(response.content_type == "text/html; charset=utf-8");
-  CHECK(header(response, "Content-Security-Policy").find("default-src 'none'") == 0);
-  for (const AdminCall& call : admin_calls()) {
-    CHECK(response.body.find(call.pattern) != std::string::npos);
+  const std::string policy = header(response, "Content-Security-Policy");
+  CHECK(policy.starts_with("default-src 'none'; "));
+  CHECK(policy.find("unsafe") == std::string::npos);
+  CHECK(policy.find("frame-ancestors 'none'") != std::string::npos);
+  if (find_asset("index.html") == nullptr) {
+    CHECK(response.body.find("scripts/setup") != std::string::npos);
+    for (const AdminCall& call : admin_calls()) {
+      CHECK(response.body.find(call.pattern) != std::string::npos);
+    }
+  } else {
+    CHECK(response.body == find_asset("index.html")->bytes);
+    CHECK(admin.ask("GET", "/assets/main.js").content_type == "text/javascript; charset=utf-8");
   }
+  check_problem(admin.ask("GET", "/assets/nothing.js"), 404, "not_found");
+  CHECK(admin.ask("GET", "/assets/../main.js").status == 404);
+}
+
+TEST_CASE("admin: the OpenAPI document has each call, and no other") {
+  Admin admin;
+  const Json paths = admin.json("/v1/openapi.json")["paths"];
+  std::vector<std::string> written;
+  for (const auto& [path, operations] : paths.items()) {
+    for (const auto& operation : operations.items()) {
+      std::string method = operation.key();
+      for (char& c : method) c = static_cast<char>(c & ~0x20);
+      written.push_back(method + " " + path);
+    }
+  }
+  std::vector<std::string> there;
+  for (const AdminCall& call : admin_calls()) {
+    there.push_back(std::string(call.method) + " " + std::string(call.pattern));
+    const Json& operation = paths[std::string(call.pattern)];
+    // What is open says so.
+    const char* method = call.method == "GET" ? "get" : call.method == "PUT" ? "put" : "post";
+    CHECK(operation[method].contains("security") == call.open);
+  }
+  std::sort(written.begin(), written.end());
+  std::sort(there.begin(), there.end());
+  CHECK(written == there);
 }
 
 // --- who may ask, and how ------------------------------------------------------------------------
@@ -509,7 +585,7 @@ TEST_CASE("admin: a page of another site changes nothing") {
 }
 
 TEST_CASE("admin: with a token only those who have it") {
-  Admin admin(" s3cret\n");
+  Admin admin("s3cret");
   const auto status = [&admin](const FieldList& fields) {
     return int{admin.ask("GET", "/v1/status", fields).status};
   };
@@ -539,16 +615,17 @@ TEST_CASE("admin: with a token only those who have it") {
   CHECK(admin.ask("GET", "/healthz").status == 200);
   CHECK(admin.ask("GET", "/readyz").status == 200);
   CHECK(admin.ask("GET", "/metrics").status == 401);
-  CHECK(admin.ask("GET", "/").status == 401);
+  // The page that asks for it.
+  CHECK(admin.ask("GET", "/").status == 200);
+  CHECK(admin.ask("GET", "/assets/nothing").status == 404);
+  CHECK(admin.ask("GET", "/assets/").status == 401);
 }
 
-TEST_CASE("admin: a blank token file lets nobody in") {
-  for (const std::string_view blank : {"", " \n"}) {
-    Admin admin{std::string(blank)};
-    CHECK(admin.ask("GET", "/v1/status").status == 401);
-    CHECK(admin.ask("GET", "/v1/status", {{"Authorization", "Bearer "}}).status == 401);
-    CHECK(admin.ask("GET", "/healthz").status == 200);
-  }
+TEST_CASE("admin: an empty token lets nobody in") {
+  Admin admin("");
+  CHECK(admin.ask("GET", "/v1/status").status == 401);
+  CHECK(admin.ask("GET", "/v1/status", {{"Authorization", "Bearer "}}).status == 401);
+  CHECK(admin.ask("GET", "/healthz").status == 200);
 }
 
 TEST_CASE("admin: no answer is to be stored or guessed at") {

@@ -130,7 +130,7 @@ struct ProxyBench final : StreamHandler {
   explicit ProxyBench(size_t instances = 1, const std::string& log_path = "off")
       : access_log(log_to(log_path)),
         metrics(1, {"http"}),
-        context(*loop, access_log, filter_shared, metrics.route(0, "")),
+        context(*loop, access_log, metrics.worker(0), filter_shared, metrics.route(0, "")),
         server(*loop, *this, nullptr, {}),
         client(*loop),
         upstream(make_local<LocalUpstream>(*loop, metrics, 0, "s")) {
