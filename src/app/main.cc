@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/check.h"
+#include "app/completions.h"
 #include "app/gateway.h"
 #include "app/show.h"
 #include "base/log.h"
@@ -67,11 +68,16 @@ class ShowCommands {
  private:
   CLI::App* add(CLI::App& app, const std::string& name, const std::string& what) {
     CLI::App* command = app.add_subcommand(name, what);
-    command->add_option("--admin", options_.admin,
-                        "The admin port; default $LICTOR_ADMIN, else http://127.0.0.1:9900");
-    command->add_option("--token-file", options_.token_file,
-                        "Its token; default $LICTOR_ADMIN_TOKEN_FILE");
+    command
+        ->add_option("--admin", options_.admin,
+                     "The admin port; default $LICTOR_ADMIN, else http://127.0.0.1:9900")
+        ->type_name("URL");
+    command
+        ->add_option("--token-file", options_.token_file,
+                     "Its token; default $LICTOR_ADMIN_TOKEN_FILE")
+        ->type_name("FILE");
     command->add_flag("--json", options_.json, "Print the answer as it came");
+    command->add_flag("--watch", options_.watch, "Ask again every 2 s, until Ctrl-C");
     return command;
   }
 
@@ -94,15 +100,24 @@ int main(int argc, char** argv) {
   std::string config;
   bool verbose = false;
   auto* run_command = app.add_subcommand("run", "Start the gateway");
-  run_command->add_option("--config", config, "The bootstrap file; without one, the defaults");
+  run_command->add_option("--config", config, "The bootstrap file; without one, the defaults")
+      ->type_name("FILE");
   run_command->add_flag("-v,--verbose", verbose, "Log at debug level");
 
   std::vector<std::string> paths;
   auto* check_command = app.add_subcommand("check", "Validate a bootstrap file and documents");
-  check_command->add_option("--config", config, "A bootstrap file");
-  check_command->add_option("PATH", paths, "Documents: files, folders, - for stdin");
+  check_command->add_option("--config", config, "A bootstrap file")->type_name("FILE");
+  check_command->add_option("PATH", paths, "Documents: files, folders, - for stdin")
+      ->type_name("FILE");
 
   const ShowCommands show(app);
+  std::string shell;
+  auto* completions_command =
+      app.add_subcommand("completions", "Print a script that makes a shell complete this command");
+  completions_command->add_option("SHELL", shell, "Which shell")
+      ->required()
+      ->check(
+          CLI::IsMember(std::vector<std::string>(lictor::kShells.begin(), lictor::kShells.end())));
   auto* version_command = app.add_subcommand("version", "Print the version");
 
   try {
@@ -114,6 +129,10 @@ int main(int argc, char** argv) {
   }
   if (*version_command) {
     std::cout << "lictor " << lictor::version() << "\n";
+    return 0;
+  }
+  if (*completions_command) {
+    std::cout << lictor::completions(app, shell);
     return 0;
   }
   if (*check_command) {

@@ -1,21 +1,29 @@
 #include "app/show.h"
 
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <ostream>
+#include <sstream>
 #include <utility>
 
 #include "app/admin_client.h"
+#include "app/show_table.h"
 #include "base/duration.h"
 
 namespace lictor {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr time_t kWatchSeconds = 2;
 
 // --- asking --------------------------------------------------------------------------------------
 
@@ -61,46 +69,58 @@ std::optional<std::string> ask(const ShowOptions& options, const std::string& ta
   return std::move(answer->body);
 }
 
-using Print = std::string (*)(std::string_view);
+using Print = std::string (*)(std::string_view, bool);
 
-int show(const ShowOptions& options, const std::string& target, Print print, std::ostream& out,
-         std::ostream& err) {
+bool color_on(const std::ostream& out) {
+  return &out == &std::cout && isatty(STDOUT_FILENO) == 1 && from_environment("NO_COLOR").empty() &&
+         from_environment("TERM") != "dumb";
+}
+
+int show_as(const ShowOptions& options, const std::string& target, Print print, bool color,
+            std::ostream& out, std::ostream& err) {
   const auto body = ask(options, target, err);
   if (!body) return 1;
-  out << (options.json ? *body : print(*body));
+  out << (options.json ? *body : print(*body, color)) << std::flush;
+  return out ? 0 : 1;
+}
+
+volatile sig_atomic_t interrupted = 0;
+
+// The screen anew each time on a terminal; elsewhere one after the other. A gateway that is away
+// may come back.
+int show_again_and_again(const ShowOptions& options, const std::string& target, Print print,
+                         std::ostream& out, std::ostream& err) {
+  struct sigaction action{};
+  action.sa_handler = [](int) { interrupted = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second one ends at once
+  sigaction(SIGINT, &action, nullptr);
+  const bool screen = &out == &std::cout && isatty(STDOUT_FILENO) == 1;
+  bool first = true;
+  while (interrupted == 0) {
+    std::ostringstream text;
+    std::ostringstream wrong;
+    show_as(options, target, print, color_on(out), text, wrong);
+    if (screen) {
+      out << "\x1b[H\x1b[2J" << text.str() << wrong.str();
+    } else {
+      out << (first || options.json ? "" : "\n") << text.str();
+      err << wrong.str() << std::flush;
+    }
+    if (!(out << std::flush)) return 1;
+    first = false;
+    const timespec pause{.tv_sec = kWatchSeconds, .tv_nsec = 0};
+    if (interrupted == 0) nanosleep(&pause, nullptr);
+  }
   return 0;
 }
 
+int show(const ShowOptions& options, const std::string& target, Print print, std::ostream& out,
+         std::ostream& err) {
+  if (options.watch) return show_again_and_again(options, target, print, out, err);
+  return show_as(options, target, print, color_on(out), out, err);
+}
+
 // --- printing ------------------------------------------------------------------------------------
-
-// Rows of cells, columns aligned; the first row is the heading.
-class Table {
- public:
-  explicit Table(std::vector<std::string> heading) { add(std::move(heading)); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-
-  std::string text(std::string_view indent = "") const {
-    std::vector<size_t> widths(rows_.front().size());
-    for (const auto& row : rows_) {
-      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    }
-    std::string out;
-    for (const auto& row : rows_) {
-      std::string line(indent);
-      for (size_t i = 0; i < row.size(); ++i) {
-        line += row[i];
-        if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      out += line + "\n";
-    }
-    return out;
-  }
-  bool empty() const { return rows_.size() == 1; }
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
 
 // Values of the gateway's own answers, and of any other version's: what is missing is "-".
 std::string cell(const Json& json, const char* key) {
@@ -142,13 +162,23 @@ std::string counted(size_t number, const std::string& thing) {
   return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
 }
 
-std::string line(const std::string& name, const std::string& value) {
-  std::string out = name;
+std::string line(const std::string& name, const Cell& value, bool color = false) {
+  std::string out = toned({name, Tone::kHead}, color);
   out.append(std::max<size_t>(name.size() + 2, 11) - name.size(), ' ');
-  return out + value + "\n";
+  return out + toned(value, color) + "\n";
 }
 
-std::string backends_text(const Json& backends) {
+// `line` with the colour that a whole answer has.
+auto line_in(bool color) {
+  return [color](const std::string& name, const Cell& value) { return line(name, value, color); };
+}
+
+Tone tone_of_health(const std::string& health) {
+  if (health == "passing") return Tone::kGood;
+  return health == "warning" ? Tone::kWarn : Tone::kBad;
+}
+
+std::string backends_text(const Json& backends, bool color) {
   Table table({"BACKEND", "WEIGHT", "INSTANCES"});
   for (const Json& backend : backends) {
     const Json& instances = member(backend, "instances");
@@ -156,10 +186,11 @@ std::string backends_text(const Json& backends) {
                std::to_string(instances.size()) + ", " + std::to_string(count_usable(instances)) +
                    " usable"});
   }
-  return table.empty() ? "" : "\n" + table.text();
+  return table.empty() ? "" : "\n" + table.text(color);
 }
 
-std::string matched_text(const Json& json) {
+std::string matched_text(const Json& json, bool color) {
+  const auto line = line_in(color);
   std::string out = line("route", cell(json, "route"));
   for (const auto& [name, value] : member(json, "captures").items()) {
     out += line("", name + " = " + (value.is_string() ? value.get<std::string>() : value.dump()));
@@ -173,26 +204,27 @@ std::string matched_text(const Json& json) {
   if (!filters.empty()) out += line("filters", joined(filters, ""));
   const Json& not_run = member(json, "filters_not_run");
   if (!not_run.empty()) out += line("", "not tried here: " + joined(not_run, ""));
-  return out + backends_text(member(json, "backends"));
+  return out + backends_text(member(json, "backends"), color);
 }
 
 }  // namespace
 
-std::string print_explain(std::string_view text) {
+std::string print_explain(std::string_view text, bool color) {
   const Json json = parse(text);
   if (!json.is_object()) return std::string(text);
+  const auto line = line_in(color);
   std::string out;
   if (flag(json, "matched")) {
-    out = matched_text(json);
+    out = matched_text(json, color);
   } else {
     const Json& allow = member(json, "allow");
-    out = line("route", "none: " + cell(json, "status"));
+    out = line("route", {"none: " + cell(json, "status"), Tone::kBad});
     if (!allow.empty()) out += line("allow", joined(allow, ""));
   }
   Table table({"PASSED OVER", "WHY"});
   const Json& passed_over = member(json, "passed_over");
   for (const Json& one : passed_over) table.add({cell(one, "route"), cell(one, "why")});
-  if (!table.empty()) out += "\n" + table.text();
+  if (!table.empty()) out += "\n" + table.text(color);
   const Json& total = member(json, "passed_over_total");
   if (total.is_number_unsigned() && total.get<size_t>() > passed_over.size()) {
     out += "and " + std::to_string(total.get<size_t>() - passed_over.size()) + " more\n";
@@ -200,11 +232,13 @@ std::string print_explain(std::string_view text) {
   return out;
 }
 
-std::string print_status(std::string_view text) {
+std::string print_status(std::string_view text, bool color) {
   const Json json = parse(text);
   if (!json.is_object()) return std::string(text);
+  const auto line = line_in(color);
   const Json& uptime = member(json, "uptime_s");
-  std::string out = line("state", cell(json, "state"));
+  const std::string state = cell(json, "state");
+  std::string out = line("state", {state, state == "ready" ? Tone::kGood : Tone::kWarn});
   out += line("version", cell(json, "version"));
   if (uptime.is_number()) {
     out +=
@@ -213,9 +247,15 @@ std::string print_status(std::string_view text) {
   out += line("workers", cell(json, "workers"));
   out += line("revision", cell(json, "config_revision"));
   out += line("source", cell(json, "source"));
+  for (const Json& one : member(json, "listeners")) {
+    out += line("listener", cell(one, "name") + " on " + cell(one, "address") + ", " +
+                                cell(one, "connections") + " connections");
+  }
   const Json& consul = member(json, "consul");
   if (!consul.is_object()) return out;
-  out += line("consul", cell(consul, "address") + (flag(consul, "connected") ? "" : ", away"));
+  const bool connected = flag(consul, "connected");
+  out += line("consul", {cell(consul, "address") + (connected ? "" : ", away"),
+                         connected ? Tone::kGood : Tone::kBad});
   out += line("", "leader known: " + cell(consul, "known_leader") + ", data " +
                       cell(consul, "staleness_s") + " s old");
   out += line("", cell(consul, "queries") + " queries, " + cell(consul, "connections") +
@@ -226,7 +266,7 @@ std::string print_status(std::string_view text) {
   return out;
 }
 
-std::string print_routes(std::string_view text) {
+std::string print_routes(std::string_view text, bool color) {
   const Json json = parse(text);
   if (!json.is_array()) return std::string(text);
   if (json.empty()) return "no routes\n";
@@ -243,10 +283,19 @@ std::string print_routes(std::string_view text) {
                backends.empty() ? "-" : backends, joined(member(route, "filters"), "-"),
                cell(route, "requests_total")});
   }
-  return table.text();
+  return table.text(color);
 }
 
-std::string print_upstreams(std::string_view text) {
+namespace {
+
+Cell state_cell(const Json& instance) {
+  if (flag(instance, "ejected")) return {"ejected", Tone::kBad};
+  return flag(instance, "usable") ? Cell{"in"} : Cell{"out", Tone::kWarn};
+}
+
+}  // namespace
+
+std::string print_upstreams(std::string_view text, bool color) {
   const Json json = parse(text);
   if (!json.is_array()) return std::string(text);
   if (json.empty()) return "no upstreams\n";
@@ -254,18 +303,23 @@ std::string print_upstreams(std::string_view text) {
   for (const Json& upstream : json) {
     const Json& instances = member(upstream, "instances");
     if (!out.empty()) out += "\n";
-    out += cell(upstream, "service") + "  " + cell(upstream, "balance") + ", " +
-           counted(instances.size(), "instance") + ", " + std::to_string(count_usable(instances)) +
-           " usable\n";
+    out += toned({cell(upstream, "service"), Tone::kHead}, color) + "  " +
+           cell(upstream, "balance") + ", " + counted(instances.size(), "instance") + ", " +
+           std::to_string(count_usable(instances)) + " usable\n";
     Table table(
         {"INSTANCE", "ADDRESS", "HEALTH", "STATE", "WEIGHT", "ACTIVE", "REQUESTS", "FAILED"});
     for (const Json& one : instances) {
-      table.add({cell(one, "id"), cell(one, "address"), cell(one, "health"),
-                 flag(one, "ejected") ? "ejected" : (flag(one, "usable") ? "in" : "out"),
-                 cell(one, "weight"), cell(one, "active_requests"), cell(one, "requests_total"),
+      const std::string health = cell(one, "health");
+      table.add({cell(one, "id"),
+                 cell(one, "address"),
+                 {health, tone_of_health(health)},
+                 state_cell(one),
+                 cell(one, "weight"),
+                 cell(one, "active_requests"),
+                 cell(one, "requests_total"),
                  cell(one, "failures_total")});
     }
-    if (!table.empty()) out += table.text("  ");
+    if (!table.empty()) out += table.text(color, "  ");
   }
   return out;
 }
@@ -275,9 +329,10 @@ int show_explain(const ShowOptions& options, const std::string& method, const st
   std::string target =
       "/v1/explain?method=" + percent_encode(method) + "&url=" + percent_encode(url);
   for (const auto& header : headers) target += "&header=" + percent_encode(header);
+  if (options.watch) return show(options, target, print_explain, out, err);
   const auto body = ask(options, target, err);
   if (!body) return 2;
-  out << (options.json ? *body : print_explain(*body));
+  out << (options.json ? *body : print_explain(*body, color_on(out)));
   const Json json = parse(*body);
   return json.is_object() && flag(json, "matched") ? 0 : 1;
 }
