@@ -271,7 +271,7 @@ void Gateway::look_at_traffic() {
       duration_cast<Millis>(std::chrono::system_clock::now().time_since_epoch()).count();
   traffic_.look(now_ms, metrics_->traffic());
   constexpr int64_t kInterval = TrafficHistory::kIntervalMs;
-  // Half an interval and more, should the timer be early.
+  // A timer that is a little early is not armed again for the same second.
   const int64_t next = kInterval - (now_ms + kInterval / 4) % kInterval + kInterval / 4;
   loop_.arm(traffic_timer_, static_cast<uint64_t>(next));
 }

@@ -63,7 +63,7 @@ std::optional<std::string> ask(const ShowOptions& options, const std::string& ta
   if (!token) return std::nullopt;
   auto answer = AdminClient(admin, *token).get(target);
   if (!answer || answer->status != 200) {
-    err << "lictor: " << (answer ? problem_in(*answer) : answer.error()) << "\n";
+    err << "lictor: " << printable(answer ? problem_in(*answer) : answer.error()) << "\n";
     return std::nullopt;
   }
   return std::move(answer->body);
@@ -162,7 +162,7 @@ std::string counted(size_t number, const std::string& thing) {
   return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
 }
 
-std::string line(const std::string& name, const Cell& value, bool color = false) {
+std::string line(const std::string& name, const Cell& value, bool color) {
   std::string out = toned({name, Tone::kHead}, color);
   out.append(std::max<size_t>(name.size() + 2, 11) - name.size(), ' ');
   return out + toned(value, color) + "\n";

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "telemetry/utf8.h"
+#include "base/utf8.h"
 
 namespace lictor {
 namespace {

@@ -15,7 +15,7 @@ std::string printable(std::string_view text);
 enum class Tone : uint8_t { kPlain, kHead, kGood, kWarn, kBad };
 
 struct Cell {
-  Cell(std::string words, Tone a_tone = Tone::kPlain)  // NOLINT(google-explicit-constructor)
+  Cell(const std::string& words, Tone a_tone = Tone::kPlain)  // NOLINT(google-explicit-constructor)
       : text(printable(words)), tone(a_tone) {}
 
   std::string text;

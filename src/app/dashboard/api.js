@@ -2,6 +2,7 @@
 
 const kToken = "lictor-token";
 const kTimeoutMs = 15000;
+const kSilenceMs = 40000;
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -26,12 +27,13 @@ async function newToken(refused) {
   await asking;
 }
 
-async function send(path, options) {
+// `signal` makes the signal of each attempt: waiting for a token takes no time off.
+async function send(path, { signal, ...options }) {
   for (;;) {
     const token = sessionStorage.getItem(kToken);
     const headers = { ...options.headers };
     if (token) headers.Authorization = `Bearer ${token}`;
-    const response = await fetch(path, { ...options, headers, cache: "no-store", redirect: "error" });
+    const response = await fetch(path, { ...options, headers, signal: signal(), cache: "no-store", redirect: "error" });
     if (response.status !== 401) return response;
     // Another call may have brought a newer one meanwhile.
     if (sessionStorage.getItem(kToken) === token) await newToken(token !== null);
@@ -44,18 +46,20 @@ async function problemOf(response) {
 }
 
 export async function call(path, method = "GET") {
-  const response = await send(path, { method, signal: AbortSignal.timeout(asking ? 1e9 : kTimeoutMs) });
+  const response = await send(path, { method, signal: () => AbortSignal.timeout(kTimeoutMs) });
   if (!response.ok) throw await problemOf(response);
   return response.json();
 }
 
-// The events of one stream: a Map-like object each, {event, data}. Ends when the stream does.
-async function* eventsOf(response) {
+// The events of one stream, {event, data} each. Ends when the stream does. `alive` is called with each
+// piece of it.
+async function* eventsOf(response, alive) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
+    alive();
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
@@ -74,16 +78,25 @@ async function* eventsOf(response) {
 // happened before is to be read now.
 export async function listen(onEvent, onState) {
   for (let pause = 500; ; pause = Math.min(pause * 2, 10000)) {
+    const stop = new AbortController();
+    let timer = 0;
+    // A sign of life comes every 15 s: without one the connection is dead, however open it looks.
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => stop.abort(), kSilenceMs);
+    };
     try {
       // EventSource can't send a token.
-      const response = await send("/v1/events", {});
+      const response = await send("/v1/events", { signal: () => stop.signal });
       if (!response.ok) throw await problemOf(response);
       pause = 500;
       onState(true);
-      for await (const event of eventsOf(response)) onEvent(event);
+      alive();
+      for await (const event of eventsOf(response, alive)) onEvent(event);
     } catch {
       // Told below; the reason is in what the other calls say.
     }
+    clearTimeout(timer);
     onState(false);
     await new Promise((resume) => setTimeout(resume, pause));
   }

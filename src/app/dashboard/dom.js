@@ -31,14 +31,17 @@ export function text(element, value) {
 // Makes `parent` show `items`, an element each, in their order. An element stays with its key, and with
 // it focus, selection and what is open.
 export function keyed(parent, items, keyOf, create, update) {
-  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const wanted = new Set(items.map(keyOf));
+  const old = new Map();
+  for (const child of [...parent.children]) {
+    if (wanted.has(child.dataset.key)) old.set(child.dataset.key, child);
+    else child.remove();
+  }
   let place = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
     let element = old.get(key);
-    if (element) {
-      old.delete(key);
-    } else {
+    if (!element) {
       element = create(item);
       element.dataset.key = key;
     }
@@ -46,7 +49,6 @@ export function keyed(parent, items, keyOf, create, update) {
     if (element === place) place = place.nextElementSibling;
     else parent.insertBefore(element, place);
   }
-  for (const element of old.values()) element.remove();
 }
 
 // <dt> and <dd> pairs: [name, value, tone].
