@@ -60,7 +60,7 @@ function makePlot(chart) {
       cursor: { sync: { key: "traffic" }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1) * 1.08] } },
       axes: [
-        { ...axis, size: 2 * em, space: kLabelRem * em, values: [[60, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
+        { ...axis, size: 2 * em, incrs: [1, 5, 10, 15, 30, 60, 120, 300], space: kLabelRem * em, values: [[60, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
         { ...axis, size: 3.6 * em, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : tick.toLocaleString("en"))) },
       ],
       series: [
