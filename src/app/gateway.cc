@@ -108,7 +108,9 @@ Gateway::Gateway(Bootstrap bootstrap, std::string config_file, std::optional<std
 Gateway::~Gateway() {
   for (const auto& worker : workers_) worker->stop();
   // The loop runs once more below, when what they look at is gone.
-  for (Timer* timer : {&see_off_timer_, &life_timer_, &ejection_timer_}) Loop::cancel(*timer);
+  for (Timer* timer : {&see_off_timer_, &life_timer_, &ejection_timer_, &traffic_timer_}) {
+    Loop::cancel(*timer);
+  }
   admin_server_.reset();
   control_.reset();
   for (const auto& signal : signals_) {
