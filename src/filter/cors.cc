@@ -190,8 +190,8 @@ std::string_view Cors::allowed_origin(const Fields& request) const {
   const Field* origin = find_only(request, "Origin");
   if (origin == nullptr || origin->value.empty()) return {};
   for (const OriginPattern& pattern : origins) {
-    if (pattern.matches(origin->value))
-      return pattern.all() ? std::string_view("*") : origin->value;
+    if (!pattern.matches(origin->value)) continue;
+    return pattern.all() ? std::string_view("*") : origin->value;
   }
   return {};
 }
