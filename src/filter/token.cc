@@ -279,7 +279,7 @@ size_t Token::bytes() const {
   size_t total = sizeof(Token);
   for (const Claim& one : claims_) {
     total += sizeof(Claim) + one.name.size() + one.text.size();
-    for (const auto& value : one.values) total += sizeof(value) + value.size();
+    for (const auto& value : one.values) total += sizeof(std::string) + value.size();
   }
   return total;
 }
