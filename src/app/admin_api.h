@@ -56,6 +56,7 @@ class AdminSource {
   virtual size_t workers() const = 0;
   virtual Metrics& metrics() = 0;
   virtual uint64_t access_log_dropped() const = 0;
+  virtual uint64_t traces_dropped() const = 0;
   virtual uint64_t limited_alone() const = 0;
   virtual std::vector<CertificateGauge> certificates() const = 0;
   virtual const TrafficHistory& traffic() const = 0;

@@ -43,6 +43,7 @@ ScrapeInput scrape_input(const AdminSource& source) {
   ScrapeInput input;
   input.version = version();
   input.access_log_dropped = source.access_log_dropped();
+  input.traces_dropped = source.traces_dropped();
   input.limited_alone = source.limited_alone();
   input.certificates = source.certificates();
   if (const SnapshotPtr snapshot = source.snapshot()) {

@@ -113,6 +113,7 @@ Gateway::~Gateway() {
   }
   admin_server_.reset();
   control_.reset();
+  tracing_.reset();
   for (const auto& signal : signals_) {
     uv_close(reinterpret_cast<uv_handle_t*>(signal.get()), nullptr);
   }
@@ -133,6 +134,7 @@ WorkerSettings Gateway::worker_settings() const {
   proxy->body_bytes = bootstrap_.limits.body_bytes;
   proxy->body_timeout = bootstrap_.limits.body_timeout;
   for (const auto& listener : bootstrap_.listeners) proxy->listener_names.push_back(listener.name);
+  if (tracing_ != nullptr) proxy->tracing = {&tracing_->spans(), bootstrap_.tracing.sample_ratio};
   return {server_options(bootstrap_.limits), listener_tls_.servers(), std::move(proxy)};
 }
 
@@ -152,6 +154,9 @@ std::optional<std::string> Gateway::start(bool verbose) {
   metrics_ = std::make_unique<Metrics>(count, std::move(names));
   shared_ = std::make_unique<WorkerShared>(*metrics_, *access_log_);
   shared_->max_connections = bootstrap_.limits.connections;
+  if (!bootstrap_.tracing.otlp_url.empty()) {
+    tracing_ = std::make_unique<Tracing>(loop_.uv(), bootstrap_.tracing);
+  }
   for (size_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, *shared_, worker_settings()));
   }
@@ -391,7 +396,12 @@ void Gateway::on_worker_drained() {
 }
 
 void Gateway::end_drained() {
-  if (undrained_ == 0 && !registered_ && life_ == Life::kDraining) end();
+  if (undrained_ != 0 || registered_ || life_ != Life::kDraining) return;
+  if (tracing_ == nullptr) {
+    end();
+  } else {
+    tracing_->finish([this] { end(); });
+  }
 }
 
 void Gateway::end() {

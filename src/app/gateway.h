@@ -15,6 +15,7 @@
 #include "app/listener_tls.h"
 #include "app/worker.h"
 #include "control/control.h"
+#include "control/tracing.h"
 #include "io/loop.h"
 #include "model/bootstrap.h"
 #include "telemetry/access_log.h"
@@ -51,6 +52,9 @@ class Gateway final : public Control::User, public AdminSource {
     return listener_tls_.certificates();
   }
   uint64_t access_log_dropped() const override { return access_log_->dropped(); }
+  uint64_t traces_dropped() const override {
+    return tracing_ == nullptr ? 0 : tracing_->spans().dropped();
+  }
   uint64_t limited_alone() const override { return shared_->filters.redis.counted_alone(); }
   const TrafficHistory& traffic() const override { return traffic_; }
   const std::vector<ListenerStatus>& listeners() const override { return listeners_; }
@@ -98,6 +102,7 @@ class Gateway final : public Control::User, public AdminSource {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<WorkerShared> shared_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Tracing> tracing_;  // null: no trace is recorded
   std::unique_ptr<Control> control_;
   EventHub events_;
   TrafficHistory traffic_;

@@ -34,6 +34,8 @@ bool is_told_always(FieldId id) {
     case FieldId::kXForwardedPort:
     case FieldId::kXForwardedProto:
     case FieldId::kXRequestId:
+    case FieldId::kTraceparent:
+    case FieldId::kTracestate:
       return true;
     default:
       return false;

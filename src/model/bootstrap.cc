@@ -336,6 +336,33 @@ void read_log(JsonObject& object, LogConfig& log) {
   object.object("access", [&](JsonObject& access) { read_access_log(access, log.access); });
 }
 
+// "http://host:4318" and what OTLP puts behind it.
+std::optional<std::string> parse_otlp_endpoint(std::string_view text) {
+  constexpr std::string_view kPath = "/v1/traces";
+  std::string_view rest = text;
+  if (rest.starts_with("http://")) {
+    rest.remove_prefix(7);
+  } else if (rest.starts_with("https://")) {
+    rest.remove_prefix(8);
+  } else {
+    return std::nullopt;
+  }
+  if (!is_authority(rest.substr(0, rest.find('/')))) return std::nullopt;
+  if (rest.find_first_of("?#@ ") != std::string_view::npos) return std::nullopt;
+  while (text.ends_with('/')) text.remove_suffix(1);
+  return std::string(text) + std::string(text.ends_with(kPath) ? "" : kPath);
+}
+
+void read_tracing(JsonObject& object, TracingConfig& tracing) {
+  const auto endpoint = object.find("otlp_endpoint");
+  if (endpoint && !endpoint->is_null()) {
+    object.parsed("otlp_endpoint", tracing.otlp_url, parse_otlp_endpoint,
+                  R"(an http or https URL such as "http://127.0.0.1:4318")");
+  }
+  object.number("sample_ratio", tracing.sample_ratio, 0, 1);
+  object.text("service_name", tracing.service_name);
+}
+
 void read_drain(JsonObject& object, DrainConfig& drain) {
   object.duration("lead", drain.lead, Millis{0}, Millis{3'600'000});
   object.duration("timeout", drain.timeout);
@@ -370,7 +397,12 @@ void read_bootstrap(JsonObject& object, Bootstrap& bootstrap, ConsulConfig& cons
   object.object("limits", [&](JsonObject& section) { read_limits(section, bootstrap.limits); });
   object.object("log", [&](JsonObject& section) { read_log(section, bootstrap.log); });
   object.object("drain", [&](JsonObject& section) { read_drain(section, bootstrap.drain); });
-  object.later_or_null({"tracing"});
+  if (object.has("tracing")) {
+    object.object("tracing",
+                  [&](JsonObject& section) { read_tracing(section, bootstrap.tracing); });
+  } else {
+    object.find("tracing");  // null: as if it were not there
+  }
 }
 
 }  // namespace

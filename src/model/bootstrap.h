@@ -108,6 +108,12 @@ struct LogConfig {
   AccessLog::Options access;
 };
 
+struct TracingConfig {
+  std::string otlp_url;  // where spans are posted to; empty = none are recorded
+  double sample_ratio = 0.01;
+  std::string service_name = "lictor";
+};
+
 struct DrainConfig {
   Millis lead{5'000};
   Millis timeout{30'000};  // 0 = no limit
@@ -125,6 +131,7 @@ struct Bootstrap {
   std::vector<Cidr> trusted_proxies;
   LimitsConfig limits;
   LogConfig log;
+  TracingConfig tracing;
   DrainConfig drain;
 };
 

@@ -16,6 +16,7 @@
 #include "io/loop.h"
 #include "model/snapshot.h"
 #include "proxy/local_upstream.h"
+#include "proxy/request_trace.h"
 #include "proxy/subrequest.h"
 #include "telemetry/access_log.h"
 #include "telemetry/metrics.h"
@@ -38,6 +39,7 @@ struct ProxySettings {
   uint64_t body_bytes = 0;  // 0 = no limit
   Millis body_timeout{30'000};
   std::vector<std::string> listener_names;
+  RequestTrace::Options tracing;
 };
 
 // xoshiro256**, for request ids and weighted choices; not for secrets.

@@ -45,7 +45,10 @@ void Exchange::on_head(Head& head, bool end) {
     return;
   }
   // Ahead of the route, so that its conditions see no field that a client may not send.
-  prepare_request(*request_, {client_, down_->peer(), request_id_, scheme()}, arena());
+  prepare_request(
+      *request_,
+      {client_, down_->peer(), request_id_, scheme(), trace_.traceparent(), trace_.keeps_state()},
+      arena());
   if (!find_route()) return;
   choose_backend();
   run_filters();
@@ -54,7 +57,10 @@ void Exchange::on_head(Head& head, bool end) {
 Result<void> Exchange::accept_head() {
   client_ = identify_client(request_->fields, down_->peer().address.ip(),
                             context_.settings->trusted_proxies);
-  request_id_ = client_.request_id.empty() ? context_.random.id(arena()) : client_.request_id;
+  const bool own_id = client_.request_id.empty();
+  request_id_ = own_id ? context_.random.id(arena()) : client_.request_id;
+  trace_.begin(request_->fields, own_id ? request_id_ : std::string_view{},
+               context_.settings->tracing, context_.random, arena());
   client_authority_ = request_->authority;
   if (context_.settings->body_bytes != 0) most_body_ = context_.settings->body_bytes;
   if (auto read = read_target(); !read) return read;
@@ -187,7 +193,8 @@ void Exchange::resume() {
 
 void Exchange::reply(const Error& error, const Fields& extra) {
   local_failure_ = error.failure;
-  reply_ = arena().make<LocalReply>(make_problem(error, request_id_, {}, arena()));
+  reply_ =
+      arena().make<LocalReply>(make_problem(error, request_id_, {}, arena(), trace_.known_id()));
   for (const Field& field : extra) {
     reply_->head.fields.add(arena(),
                             {arena().copy(field.name), arena().copy(field.value), field.id});
@@ -206,7 +213,11 @@ void*& Exchange::state() {
 Subrequest* Exchange::subrequest(std::string_view service, SubrequestUser* user) {
   const auto* upstream = pin_->snapshot->find_upstream(service);
   if (upstream == nullptr) return nullptr;
-  return context_.subrequests.make(pin_->upstreams[upstream->index], user);
+  SubrequestTrace trace;
+  if (user != nullptr && trace_.recorded()) {
+    trace = {&trace_.spans(), trace_.request_span(), context_.random.next() | 1, unix_ns(0)};
+  }
+  return context_.subrequests.make(pin_->upstreams[upstream->index], user, trace);
 }
 
 // What came already is told at once.
@@ -470,7 +481,7 @@ void Exchange::reply_problem(const Error& error) {
   std::string_view allow;
   if (error.failure == Failure::kMethodNotAllowed) allow = allowed_methods();
   if (request_id_.empty()) request_id_ = context_.random.id(arena());
-  send_reply(make_problem(error, request_id_, allow, arena()));
+  send_reply(make_problem(error, request_id_, allow, arena(), trace_.known_id()));
 }
 
 std::string_view Exchange::allowed_methods() {

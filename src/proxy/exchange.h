@@ -19,6 +19,7 @@
 #include "proxy/forward.h"
 #include "proxy/hash_key.h"
 #include "proxy/local_reply.h"
+#include "proxy/request_trace.h"
 
 namespace lictor {
 
@@ -170,6 +171,9 @@ class Exchange final : public StreamUser, public Call, public Waiter, public Flu
   void abort(const Error& error);
   void finish();
   void count_and_log();
+  int64_t unix_ns(uint64_t monotonic) const;
+  void record_try(std::optional<Outcome> outcome, uint64_t now);
+  void record_request(uint64_t now);
 
   static constexpr size_t kMaxRetained = 65536;
   static constexpr size_t kMaxTried = 8;
@@ -196,6 +200,7 @@ class Exchange final : public StreamUser, public Call, public Waiter, public Flu
   std::string_view client_authority_;  // Host as it came
   std::string_view authority_;         // Host after the filters
   std::string_view request_id_;
+  RequestTrace trace_;
   std::string_view user_;
   const Claims* claims_ = nullptr;
   size_t filters_run_ = 0;

@@ -6,7 +6,8 @@
 namespace lictor {
 
 void Exchange::count_and_log() {
-  const uint64_t duration_us = (monotonic_ns() - start_ns_) / 1000;
+  const uint64_t now = monotonic_ns();
+  const uint64_t duration_us = (now - start_ns_) / 1000;
   const uint16_t listener = down_->peer().listener;
   RouteCells& cells =
       match_.route == nullptr ? *context_.unrouted : *pin_->routes[match_.route->index];
@@ -14,6 +15,7 @@ void Exchange::count_and_log() {
   const Method method = request_ == nullptr ? parse_method(head.method_name) : head.method;
   cells.count(listener, service(), method, status_, duration_us);
   context_.cells.count(status_, duration_us);
+  if (trace_.recorded()) record_request(now);
   if (!context_.access_log.enabled()) return;
 
   AccessRecord record;
@@ -49,6 +51,7 @@ void Exchange::count_and_log() {
   record.service = service();
   if (instance_) record.instance = instance_->id();
   record.retries = retries_;
+  record.trace_id = trace_.known_id();
   context_.access_log.write(record);
 }
 

@@ -93,6 +93,7 @@ void Exchange::start_try() {
   try_start_ns_ = monotonic_ns();
   if (upstream_start_ns_ == 0) upstream_start_ns_ = try_start_ns_;
   response_ = arena().make<Head>();
+  if (trace_.recorded()) trace_.begin_try(context_.random);
   up_->attach(upstream_side_, *request_, *response_, arena());
   const auto limit = match_.route->retries.per_try_timeout;
   if (limit.count() > 0) context_.loop.arm(try_timer_, static_cast<uint64_t>(limit.count()));
@@ -207,6 +208,7 @@ void Exchange::end_try(std::optional<Outcome> outcome) {
     instance_->cells().outcomes[static_cast<size_t>(*outcome)].add();
     upstream_->cells().duration.observe((now - try_start_ns_) / 1000);
   }
+  if (trace_.recorded()) record_try(outcome, now);
   release_upstream();
 }
 

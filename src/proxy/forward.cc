@@ -187,14 +187,17 @@ void prepare_request(Head& request, const ForwardInfo& info, Arena& arena) {
   request.upgrade = without_h2c(request.upgrade, arena);
 
   remove_hop_by_hop(fields);
-  fields.remove_if([trusted](const Field& field) {
+  fields.remove_if([trusted, &info](const Field& field) {
     switch (field.id) {
       case FieldId::kXForwardedFor:
       case FieldId::kXForwardedProto:
       case FieldId::kXForwardedHost:
       case FieldId::kXForwardedPort:
       case FieldId::kXRequestId:
+      case FieldId::kTraceparent:
         return true;  // written anew below
+      case FieldId::kTracestate:
+        return !info.keep_tracestate;
       case FieldId::kOther:
         return is_twin_of_own(field.name) || (!trusted && is_other_x_forwarded(field.name));
       default:
@@ -218,6 +221,9 @@ void prepare_request(Head& request, const ForwardInfo& info, Arena& arena) {
   }
   fields.add(arena, {"X-Forwarded-Port", port_text, FieldId::kXForwardedPort});
   fields.add(arena, {"X-Request-Id", info.request_id, FieldId::kXRequestId});
+  if (!info.traceparent.empty()) {
+    fields.add(arena, {"traceparent", info.traceparent, FieldId::kTraceparent});
+  }
   if (info.peer.tls != nullptr) add_client_cert(fields, info.peer.tls->forwarded, arena);
   if (wants_trailers) fields.add(arena, {"TE", "trailers", FieldId::kTe});
   add_via(fields, arena);

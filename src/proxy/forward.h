@@ -32,6 +32,8 @@ struct ForwardInfo {
   const Peer& peer;
   std::string_view request_id;
   std::string_view scheme;
+  std::string_view traceparent;
+  bool keep_tracestate = false;
 };
 // Turns the client's request into the gateway's: hop-by-hop fields and those Connection names go
 // first, then what an untrusted peer may not say, then the gateway adds its own.

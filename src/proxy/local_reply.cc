@@ -26,13 +26,14 @@ std::string_view plain(std::string_view text, Arena& arena) {
 }  // namespace
 
 LocalReply make_problem(const Error& error, std::string_view request_id, std::string_view allow,
-                        Arena& arena) {
+                        Arena& arena, std::string_view trace_id) {
   const FailureInfo& info = describe(error.failure);
   const std::string_view detail = plain(error.detail, arena);
   LocalReply reply;
   reply.body = arena.concat(R"({"type":"about:blank","title":")", info.title, R"(","status":)",
                             decimal(info.status, arena), R"(,"detail":")", detail, R"(","code":")",
-                            info.code, R"(","request_id":")", plain(request_id, arena), "\"}\n");
+                            info.code, R"(","request_id":")", plain(request_id, arena),
+                            trace_id.empty() ? "" : R"(","trace_id":")", trace_id, "\"}\n");
   reply.head.status = info.status;
   reply.head.reason = h1::reason_phrase(info.status);
   reply.head.body = BodyKind::kLength;

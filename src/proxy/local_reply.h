@@ -14,9 +14,9 @@ struct LocalReply {
   std::string_view body;
 };
 
-// `allow` for 405: the value of Allow. Everything is in `arena`.
+// `allow` for 405: the value of Allow. An empty trace id is left out. Everything is in `arena`.
 LocalReply make_problem(const Error& error, std::string_view request_id, std::string_view allow,
-                        Arena& arena);
+                        Arena& arena, std::string_view trace_id = {});
 // A reply that a filter made.
 LocalReply make_reply(uint16_t status, const Fields& fields, std::string_view body, Arena& arena);
 

@@ -6,6 +6,7 @@
 #include "http/rules.h"
 #include "proxy/forward.h"
 #include "proxy/outcome.h"
+#include "proxy/span.h"
 
 namespace lictor {
 namespace {
@@ -28,7 +29,8 @@ bool is_idempotent(Method method) {
 
 // --- all of them ---------------------------------------------------------------------------------
 
-Subrequest* Subrequests::make(LocalPtr<LocalUpstream> upstream, SubrequestUser* user) {
+Subrequest* Subrequests::make(LocalPtr<LocalUpstream> upstream, SubrequestUser* user,
+                              const SubrequestTrace& trace) {
   size_t& count = user == nullptr ? unattended_ : attended_;
   if (count >= (user == nullptr ? kMostUnattended : kMostAttended)) return nullptr;
   ++count;
@@ -39,7 +41,7 @@ Subrequest* Subrequests::make(LocalPtr<LocalUpstream> upstream, SubrequestUser* 
     made = std::move(free_.back());
     free_.pop_back();
   }
-  made->begin(std::move(upstream), user);
+  made->begin(std::move(upstream), user, trace);
   live_.push_back(*made);
   return made.release();  // its own, until it retires
 }
@@ -54,10 +56,12 @@ ProxySubrequest::ProxySubrequest(Subrequests& owner) : owner_(owner) {
   timer_.bind<&ProxySubrequest::on_timeout>(this);
 }
 
-void ProxySubrequest::begin(LocalPtr<LocalUpstream> upstream, SubrequestUser* user) {
+void ProxySubrequest::begin(LocalPtr<LocalUpstream> upstream, SubrequestUser* user,
+                            const SubrequestTrace& trace) {
   upstream_ = std::move(upstream);
   user_ = user;
   attended_ = user != nullptr;
+  trace_ = trace;
 }
 
 bool ProxySubrequest::append(std::string_view bytes) {
@@ -71,6 +75,7 @@ void ProxySubrequest::send(Millis timeout) {
   head_.body = announced ? BodyKind::kLength : BodyKind::kNone;
   head_.length = body_.size();
   authority_ = head_.authority;
+  if (trace_.spans != nullptr) name_span();
   if (timeout.count() > 0) owner_.loop_.arm(timer_, static_cast<uint64_t>(timeout.count()));
   sending_ = true;
   start_try();
@@ -169,6 +174,38 @@ void ProxySubrequest::on_timeout() {
   fail({Failure::kUpstreamTimeout, true, "no answer within the timeout"});
 }
 
+// --- its span ------------------------------------------------------------------------------------
+
+// Whoever is asked hears of it as the parent of its own.
+void ProxySubrequest::name_span() {
+  start_ns_ = monotonic_ns();
+  write_hex64(trace_.span_id, span_id_);
+  const std::string_view id(span_id_, sizeof(span_id_));
+  head_.fields.remove(FieldId::kTraceparent);
+  head_.fields.add(arena_,
+                   {"traceparent", arena_.concat("00-", trace_.parent.trace_id, "-", id, "-01"),
+                    FieldId::kTraceparent});
+}
+
+void ProxySubrequest::record_span(std::optional<Outcome> outcome) {
+  if (trace_.spans == nullptr || start_ns_ == 0) return;
+  const bool answered = answer_ != nullptr && answer_->status >= 200;
+  const TrySpan span{.request = head_,
+                     .tls = upstream_->policy().tls.client != nullptr,
+                     .address = instance_ ? std::string_view(instance_->address()) : "",
+                     .service = upstream_->service(),
+                     .instance = instance_ ? std::string_view(instance_->id()) : "",
+                     .resent = tried_again_ ? 1U : 0U,
+                     .response = answered ? answer_ : nullptr,
+                     .outcome = outcome};
+  const std::string_view id(span_id_, sizeof(span_id_));
+  const auto unix_ns = [this](uint64_t at) { return trace_.unix_ns + static_cast<int64_t>(at); };
+  trace_.spans->add(
+      write_try_span({trace_.parent.trace_id, id, trace_.parent.span_id, trace_.parent.state}, span,
+                     unix_ns(start_ns_), unix_ns(monotonic_ns())));
+  trace_.spans = nullptr;
+}
+
 // --- the end -------------------------------------------------------------------------------------
 
 void ProxySubrequest::end_try(std::optional<Outcome> outcome) {
@@ -186,7 +223,9 @@ void ProxySubrequest::end_try(std::optional<Outcome> outcome) {
 void ProxySubrequest::complete() {
   const bool failed = upstream_->is_failure_status(answer_->status);
   upstream_->report(*instance_, !failed);
-  end_try(answer_->status >= 500 ? Outcome::k5xx : Outcome::kOk);
+  const Outcome outcome = answer_->status >= 500 ? Outcome::k5xx : Outcome::kOk;
+  end_try(outcome);
+  record_span(outcome);
   Loop::cancel(timer_);
   if (SubrequestUser* user = std::exchange(user_, nullptr); user != nullptr) {
     prepare_informational(*answer_);
@@ -210,6 +249,7 @@ void ProxySubrequest::fail(const Error& error) {
     return;
   }
   Loop::cancel(timer_);
+  record_span(outcome_of(error.failure));
   if (SubrequestUser* user = std::exchange(user_, nullptr); user != nullptr) {
     user->on_failure(error);
   }
@@ -219,6 +259,7 @@ void ProxySubrequest::fail(const Error& error) {
 void ProxySubrequest::cancel() {
   user_ = nullptr;
   end_try(std::nullopt);
+  record_span(std::nullopt);
   retire();
 }
 
@@ -240,6 +281,8 @@ void ProxySubrequest::retire() {
   answer_body_.clear();
   head_ = Head();
   arena_.reset();
+  answer_ = nullptr;
+  start_ns_ = 0;
   received_ = 0;
   whole_ = true;
   tried_again_ = fresh_ = waits_for_connection_ = false;

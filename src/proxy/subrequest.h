@@ -14,10 +14,19 @@
 #include "http/stream.h"
 #include "io/loop.h"
 #include "proxy/local_upstream.h"
+#include "telemetry/trace.h"
 
 namespace lictor {
 
 class Subrequests;
+
+// The trace that a question is a span of. Its texts live as long as who asks.
+struct SubrequestTrace {
+  SpanQueue* spans = nullptr;  // null: it is none
+  SpanWriter::Ids parent;      // the span of the request
+  uint64_t span_id = 0;
+  int64_t unix_ns = 0;  // of the monotonic clock's zero
+};
 
 class ProxySubrequest final : public Subrequest,
                               public StreamUser,
@@ -49,7 +58,9 @@ class ProxySubrequest final : public Subrequest,
 
  private:
   friend class Subrequests;
-  void begin(LocalPtr<LocalUpstream> upstream, SubrequestUser* user);
+  void begin(LocalPtr<LocalUpstream> upstream, SubrequestUser* user, const SubrequestTrace& trace);
+  void name_span();
+  void record_span(std::optional<Outcome> outcome);
   void start_try();
   void send_body();
   void end_try(std::optional<Outcome> outcome);
@@ -61,6 +72,9 @@ class ProxySubrequest final : public Subrequest,
   Subrequests& owner_;
   SubrequestUser* user_ = nullptr;
   bool attended_ = false;  // it was made with a user
+  SubrequestTrace trace_;
+  uint64_t start_ns_ = 0;
+  char span_id_[16];
   LocalPtr<LocalUpstream> upstream_;
 
   Arena arena_;
@@ -99,7 +113,8 @@ class Subrequests {
   Subrequests& operator=(const Subrequests&) = delete;
 
   // Null when there are too many.
-  Subrequest* make(LocalPtr<LocalUpstream> upstream, SubrequestUser* user);
+  Subrequest* make(LocalPtr<LocalUpstream> upstream, SubrequestUser* user,
+                   const SubrequestTrace& trace = {});
   void close_all();
 
  private:

@@ -449,6 +449,9 @@ void render_rest(Exposition& out, const ScrapeInput& input) {
   out.counter("lictor_access_log_dropped_total",
               "Lines of the access log that were not written: the disk was too slow or failed.");
   out.sample({}, input.access_log_dropped);
+  out.counter("lictor_traces_dropped_total",
+              "Spans that did not get to the collector: it was away, too slow, or refused them.");
+  out.sample({}, input.traces_dropped);
   out.counter("lictor_rate_limit_redis_errors_total",
               "Requests that this gateway counted alone: the Redis of their rate limit was away, "
               "slow or refused.");

@@ -199,6 +199,7 @@ struct ScrapeInput {
   uint64_t config_revision = 0;
   uint64_t config_rejected = 0;
   uint64_t access_log_dropped = 0;
+  uint64_t traces_dropped = 0;
   uint64_t limited_alone = 0;  // requests that a fleet's rate limit was not asked for
   std::string version;
 };

@@ -213,7 +213,7 @@ def test_check_names_the_place_in_a_bootstrap_file(tmp_path, bootstrap, path, wo
 @pytest.mark.parametrize(
     "bootstrap, path",
     [
-        ({"tracing": {"otlp_endpoint": "http://127.0.0.1:4318"}}, "$.tracing"),
+        ({"listeners": [{"name": "a", "address": "127.0.0.1:0", "proxy_protocol": True}]}, "$.listeners[0].proxy_protocol"),
     ],
 )
 def test_keys_of_later_versions_are_refused_not_ignored(tmp_path, bootstrap, path):

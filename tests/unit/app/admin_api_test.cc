@@ -70,6 +70,7 @@ class FakeSource final : public AdminSource {
   size_t workers() const override { return 2; }
   Metrics& metrics() override { return metrics_; }
   std::vector<lictor::CertificateGauge> certificates() const override { return {}; }
+  uint64_t traces_dropped() const override { return 0; }
   uint64_t access_log_dropped() const override { return 9; }
   uint64_t limited_alone() const override { return 8; }
   const TrafficHistory& traffic() const override { return traffic_; }

@@ -329,7 +329,16 @@ TEST_CASE("what is wrong with a bootstrap file is told with its place") {
           Case{R"({"snapshot": "/x/"})",
                R"($.snapshot: must be a file such as "/var/lib/lictor/snapshot.json", or null)"},
           Case{R"({"snapshot": 1})", "$.snapshot: must be a string, not a number"},
-          Case{R"({"tracing": {}})", "$.tracing: not supported in this version"},
+          Case{
+              R"({"tracing": {"otlp_endpoint": "127.0.0.1:4318"}})",
+              R"($.tracing.otlp_endpoint: "127.0.0.1:4318" is not an http or https URL such as "http://127.0.0.1:4318")"},
+          Case{
+              R"({"tracing": {"otlp_endpoint": "http://u@h"}})",
+              R"($.tracing.otlp_endpoint: "http://u@h" is not an http or https URL such as "http://127.0.0.1:4318")"},
+          Case{R"({"tracing": {"sample_ratio": 2}})",
+               "$.tracing.sample_ratio: must be a number from 0.0 to 1.0"},
+          Case{R"({"tracing": {"sample_rate": 1}})",
+               R"($.tracing.sample_rate: unknown key (did you mean "sample_ratio"?))"},
       }) {
     CAPTURE(text);
     CHECK(bad(text) == error);

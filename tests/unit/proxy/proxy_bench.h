@@ -125,7 +125,7 @@ class Machine {
   SocketAddress address_;
 };
 
-struct ProxyBench final : StreamHandler {
+struct ProxyBench : StreamHandler {
   // One service "s" on `instances` machines, and a route "r" that takes everything to it.
   explicit ProxyBench(size_t instances = 1, const std::string& log_path = "off")
       : access_log(log_to(log_path)),
@@ -144,7 +144,7 @@ struct ProxyBench final : StreamHandler {
     route.total_weight = 1;
     policy.connect_timeout = Millis(1'000);
   }
-  ~ProxyBench() {
+  virtual ~ProxyBench() {
     server.close_all();
     context.subrequests.close_all();
     loop->end_turn();
