@@ -94,7 +94,7 @@ void TraceExporter::send() {
   request.body += kClosing;
   request.timeout = kTimeout;
   request.max_body = 64 << 10;
-  fetch_ = fetcher_.fetch(std::move(request), [this](HttpResponse answer) {
+  fetch_ = fetcher_.fetch(std::move(request), [this](const HttpResponse& answer) {
     fetch_.reset();
     on_answer(answer);
   });

@@ -24,8 +24,8 @@ constexpr size_t kCodings = 3;
 
 class EncoderPool {
  public:
-  // At once: each costs up to 1.5 MB. Bodies beyond that are sent as they are.
-  static constexpr size_t kMost = 256;
+  // At once: each costs up to 2.1 MB. Bodies beyond that are sent as they are.
+  static constexpr size_t kMost = 128;
 
   static EncoderPool& of_thread() {
     thread_local EncoderPool pool;
