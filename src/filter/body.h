@@ -61,7 +61,6 @@ class BodyTransforms {
     }
     if (!transform.transform(passed.front(), end, changed)) return false;
     passed = std::move(changed);
-    changed.clear();
     return true;
   }
 
