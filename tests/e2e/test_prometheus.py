@@ -94,7 +94,7 @@ def test_a_prometheus_takes_the_alert_rules(fleet):
     _, prometheus = fleet
     groups = eventually(lambda: prometheus.api("rules")["groups"], within=30)
     rules = eventually(lambda: [one for one in prometheus.api("rules")["groups"][0]["rules"] if one["health"] != "unknown"] or None, within=90)
-    assert len(groups[0]["rules"]) == 10
+    assert len(groups[0]["rules"]) == 12
     assert {one["lastError"] if "lastError" in one else "" for one in rules} == {""}
 
 
