@@ -4,9 +4,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -61,9 +61,9 @@ class VerdictCache {
 
   size_t size() const {
     size_t total = 0;
-    for (const Shard& shard : shards_) {
-      const std::lock_guard lock(shard.mutex);
-      total += shard.entries.size();
+    for (size_t i = 0; i < kShards; ++i) {
+      const std::lock_guard lock(shards_[i].mutex);
+      total += shards_[i].entries.size();
     }
     return total;
   }
@@ -111,7 +111,7 @@ class VerdictCache {
   const HashSeed seed_ = random_seed();
   const size_t max_entries_;
   const size_t max_bytes_;
-  std::array<Shard, kShards> shards_;
+  const std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);
 };
 
 }  // namespace lictor
