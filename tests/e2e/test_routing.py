@@ -284,7 +284,7 @@ def test_backends_share_a_route_by_weight(make):
     )
     with gateway.client() as client:
         answers = [client.get("/").backend for _ in range(1200)]
-    assert 900 * 0.95 <= answers.count("old") <= 900 * 1.05
+    assert 900 * 0.92 <= answers.count("old") <= 900 * 1.08  # by chance; beyond four deviations
     assert answers.count("off") == 0
     assert {backend["service"] for backend in gateway.admin.json("/v1/routes")[0]["backends"]} == {"old", "new", "off"}
 
