@@ -6,13 +6,13 @@
 namespace lictor {
 namespace {
 
-using Values = std::array<int8_t, 256>;
+using Values = std::array<int16_t, 256>;
 
 constexpr Values values_of(std::string_view digits) {
   Values values{};
   values.fill(-1);
   for (size_t i = 0; i < digits.size(); ++i) {
-    values[static_cast<unsigned char>(digits[i])] = static_cast<int8_t>(i);
+    values[static_cast<unsigned char>(digits[i])] = static_cast<int16_t>(i);
   }
   return values;
 }
