@@ -206,8 +206,8 @@ void Exchange::reply(uint16_t status, const Fields& fields, std::string_view bod
 }
 
 void*& Exchange::state() {
-  if (filter_states_.empty()) filter_states_ = arena().array<void*>(filter_count());
-  return filter_states_[running_];
+  if (filter_states_.empty()) filter_states_ = arena().array<FilterState>(filter_count());
+  return filter_states_[running_].word;
 }
 
 Subrequest* Exchange::subrequest(std::string_view service, SubrequestUser* user) {

@@ -175,6 +175,10 @@ class Exchange final : public StreamUser, public Call, public Waiter, public Flu
   void record_try(std::optional<Outcome> outcome, uint64_t now);
   void record_request(uint64_t now);
 
+  struct FilterState {
+    void* word = nullptr;
+  };
+
   static constexpr size_t kMaxRetained = 65536;
   static constexpr size_t kMaxTried = 8;
 
@@ -204,8 +208,8 @@ class Exchange final : public StreamUser, public Call, public Waiter, public Flu
   std::string_view user_;
   const Claims* claims_ = nullptr;
   size_t filters_run_ = 0;
-  size_t running_ = 0;              // the filter whose state() is asked for
-  std::span<void*> filter_states_;  // made when the first filter asks
+  size_t running_ = 0;                    // the filter whose state() is asked for
+  std::span<FilterState> filter_states_;  // made when the first filter asks
   BodyTaps taps_;
   BodyTransforms transforms_;
   const char* auth_failure_ = nullptr;
