@@ -331,19 +331,6 @@ bool JsonObject::map(std::string_view key, size_t most,
   return found && found->read_map(most, read);
 }
 
-void JsonObject::later(std::initializer_list<std::string_view> keys) {
-  for (const auto key : keys) {
-    if (const auto found = find(key)) found->fail(std::string(kNotSupported));
-  }
-}
-
-void JsonObject::later_or_null(std::initializer_list<std::string_view> keys) {
-  for (const auto key : keys) {
-    const auto found = find(key);
-    if (found && !found->is_null()) found->fail(std::string(kNotSupported));
-  }
-}
-
 Problems JsonObject::unknown_keys() const {
   Problems problems;
   for (const auto& [key, value] : value_.json_->items()) {

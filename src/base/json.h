@@ -155,11 +155,6 @@ class JsonObject {
   bool map(std::string_view key, size_t most,
            const std::function<void(const std::string&, const JsonValue&)>& read);
 
-  // Keys that a later version has: refused when present, never ignored. With `later_or_null`
-  // null, which means "off", is fine.
-  void later(std::initializer_list<std::string_view> keys);
-  void later_or_null(std::initializer_list<std::string_view> keys);
-
  private:
   friend class JsonValue;
   Problems unknown_keys() const;

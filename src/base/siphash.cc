@@ -1,16 +1,12 @@
 #include "base/siphash.h"
 
-#include <sys/random.h>
-
-#include <stdexcept>
+#include "base/random.h"
 
 namespace lictor {
 
 HashSeed random_seed() {
   HashSeed seed;
-  if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
-    throw std::runtime_error("the system has no random numbers (getrandom)");
-  }
+  fill_random(std::as_writable_bytes(std::span(&seed, 1)));
   return seed;
 }
 

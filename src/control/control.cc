@@ -21,9 +21,10 @@
 #include "control/state_saver.h"
 #include "control/uv_background.h"
 #include "control/uv_doorbell.h"
-#include "control/uv_lookup.h"
 #include "control/uv_scheduler.h"
 #include "control/uv_watch_folder.h"
+#include "io/lookup.h"
+#include "io/loop.h"
 
 namespace lictor {
 namespace {
@@ -34,7 +35,9 @@ constexpr uint32_t kIssuerConnections = 16;
 std::unique_ptr<ControlParts> real_parts(uv_loop_t* loop, const Bootstrap& bootstrap) {
   auto parts = std::make_unique<ControlParts>();
   parts->scheduler = std::make_unique<UvScheduler>(loop);
-  parts->lookup = uv_lookup(loop);
+  parts->lookup = [loop](const std::string& name, Resolver::Answer answer) {
+    return look_up(*static_cast<Loop*>(loop->data), name, std::move(answer));
+  };
   parts->watch_folder = uv_watch_folder(loop);
   parts->background = uv_background(loop);
   parts->doorbell = uv_doorbell(loop);

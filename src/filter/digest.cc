@@ -2,11 +2,11 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/random.h>
 
 #include <new>
-#include <stdexcept>
 #include <string>
+
+#include "base/random.h"
 
 namespace lictor {
 
@@ -35,9 +35,7 @@ Digest hmac_sha256(const Digest& key, std::initializer_list<std::string_view> pa
 
 Digest random_digest() {
   Digest out{};
-  if (getrandom(out.data(), out.size(), 0) != static_cast<ssize_t>(out.size())) {
-    throw std::runtime_error("the system has no random numbers (getrandom)");
-  }
+  fill_random(std::as_writable_bytes(std::span(out)));
   return out;
 }
 

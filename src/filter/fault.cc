@@ -1,9 +1,8 @@
 // `fault`: {"delay": "200ms", "abort": 503, "percent": 5}. Makes that share of the requests slow,
 // fail, or both in this order, to see how callers take it.
-#include <sys/random.h>
-
 #include <new>
 
+#include "base/random.h"
 #include "filter/makers.h"
 #include "io/loop.h"
 
@@ -16,7 +15,7 @@ constexpr Millis kMostDelay{5 * 60 * 1000};
 uint64_t next_random() {
   thread_local uint64_t state = [] {
     uint64_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) seed = monotonic_ns();
+    fill_random(std::as_writable_bytes(std::span(&seed, 1)));
     return seed;
   }();
   uint64_t mixed = state += 0x9e3779b97f4a7c15;

@@ -1,14 +1,9 @@
 #include "filter/jwt_config.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
+#include "base/small_file.h"
 #include "filter/makers.h"
 
 namespace lictor {
@@ -19,17 +14,18 @@ constexpr size_t kMaxList = 64;
 
 // A secret's file: its bytes without one line end behind them. What is wrong with it, or nothing.
 std::string read_secret(const std::string& path, std::string& bytes) {
-  // Not to wait for a writer, should it be a pipe.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return "can't be read: " + std::generic_category().message(errno);
-  struct stat info{};
-  bytes.assign(kMaxSecret + 1, '\0');
-  const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const ssize_t size = regular ? read(fd, bytes.data(), bytes.size()) : -1;
-  close(fd);
-  if (size < 0) return "is not a file that can be read";
-  bytes.resize(static_cast<size_t>(size));
-  if (bytes.size() > kMaxSecret) return "is larger than 4 KiB";
+  auto text = read_small_file(path, kMaxSecret);
+  if (!text) {
+    switch (text.error().kind) {
+      case FileError::Kind::kSystem:
+        return "can't be read: " + text.error().text;
+      case FileError::Kind::kNotAFile:
+        return "is not a file that can be read";
+      case FileError::Kind::kTooLarge:
+        return "is larger than 4 KiB";
+    }
+  }
+  bytes = std::move(*text);
   if (bytes.ends_with('\n')) bytes.pop_back();
   if (bytes.ends_with('\r')) bytes.pop_back();
   if (bytes.size() >= Jwk::kLeastSecret) return {};

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <optional>
 
+#include "base/small_file.h"
 #include "http/rules.h"
 #include "http/uri.h"
 
@@ -95,11 +95,10 @@ std::expected<RedisTarget, std::string> parse_redis_url(std::string_view text) {
 }
 
 std::expected<std::string, std::string> read_password_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kLongestPassword + 2, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad() || !file.is_open()) return std::unexpected("can't be read");
-  text.resize(static_cast<size_t>(file.gcount()));
+  auto read = read_small_file(path, kLongestPassword + 2);
+  const bool large = !read && read.error().kind == FileError::Kind::kTooLarge;
+  if (!read && !large) return std::unexpected("can't be read");
+  std::string text = large ? std::string() : std::move(*read);
   while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
   if (text.empty() || text.size() > kLongestPassword || !is_field_value(text)) {
     return std::unexpected("must be one line with a password of at most 512 bytes");

@@ -1,18 +1,15 @@
 #include "io/tls_certificate.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <ctime>
-#include <system_error>
 #include <utility>
+
+#include "base/small_file.h"
 
 namespace lictor {
 namespace {
@@ -144,24 +141,10 @@ std::expected<std::string, std::string> read_pem_file(const std::string& path) {
   const auto failed = [&path](std::string_view why) {
     return std::unexpected(path + ": " + std::string(why));
   };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return failed(std::generic_category().message(errno));
-  struct stat info{};
-  std::string text(kMaxFile + 1, '\0');
-  size_t size = 0;
-  ssize_t got = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? 1 : 0;
-  const bool regular = got == 1;
-  while (got > 0 && size < text.size()) {
-    got = ::read(fd, text.data() + size, text.size() - size);
-    if (got > 0) size += static_cast<size_t>(got);
-  }
-  const int code = errno;
-  ::close(fd);
-  if (!regular) return failed("not a file");
-  if (got < 0) return failed(std::generic_category().message(code));
-  if (size > kMaxFile) return failed("larger than 1 MiB");
-  text.resize(size);
-  return text;
+  auto text = read_small_file(path, kMaxFile);
+  if (text) return std::move(*text);
+  const bool large = text.error().kind == FileError::Kind::kTooLarge;
+  return failed(large ? "larger than 1 MiB" : text.error().text);
 }
 
 void Certificate::Deleter::operator()(evp_pkey_st* key) const { EVP_PKEY_free(key); }

@@ -1,20 +1,17 @@
 #include "proxy/context.h"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include <bit>
 #include <new>
-#include <stdexcept>
 
+#include "base/random.h"
 #include "proxy/exchange.h"
 
 namespace lictor {
 
 Random::Random() {
-  if (getrandom(state_, sizeof(state_), 0) != sizeof(state_)) {
-    throw std::runtime_error("the system has no random numbers (getrandom)");
-  }
+  fill_random(std::as_writable_bytes(std::span(state_)));
   state_[0] |= 1;  // never all zero
 }
 

@@ -248,17 +248,6 @@ TEST_CASE("the number of problems has a bound") {
   CHECK(read(twice, [](JsonObject& object) { object.find("a"); }).size() <= lictor::kMaxProblems);
 }
 
-TEST_CASE("keys of later versions are refused, never ignored") {
-  const auto reader = [](JsonObject& object) {
-    object.later({"tags"});
-    object.later_or_null({"tls"});
-  };
-  CHECK(read("{}", reader).empty());
-  CHECK(read(R"({"tls": null})", reader).empty());
-  CHECK(first(read(R"({"tls": {}})", reader)) == "$.tls: not supported in this version");
-  CHECK(first(read(R"({"tags": null})", reader)) == "$.tags: not supported in this version");
-}
-
 TEST_CASE("null is absent only where it is said to be") {
   std::string text = "default";
   CHECK(
